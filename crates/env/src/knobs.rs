@@ -1,0 +1,76 @@
+//! Constants that the simulator may draw anew for each seed, so that rare sizes and timings are common.
+
+use std::time::Duration;
+
+/// One field per constant; the defaults are production's.
+#[derive(Clone, Debug)]
+pub struct Knobs {
+    /// Length of one raft tick.
+    pub raft_tick: Duration,
+    /// Raft ticks without a message from the leader before a follower campaigns. Drawn again, between
+    /// this and twice this, for each replica and term.
+    pub election_ticks: u64,
+    /// Raft ticks between two heartbeats of a leader.
+    pub heartbeat_ticks: u64,
+    /// How far ahead of the numbers handed out the oracle persists its bound.
+    pub oracle_window: Duration,
+    /// Bytes in one raft log entry at most; a larger commit is cut into pieces.
+    pub entry_bytes_max: usize,
+    /// Bytes of applied log kept for followers that lag before the log is cut and they need a snapshot.
+    pub log_keep_bytes: u64,
+    /// Bytes of applied data after which the data engine is flushed so that the log can be cut.
+    pub flush_bytes: u64,
+    /// Bytes in one page of a scan's answer.
+    pub scan_page_bytes: usize,
+    /// Rows in one page of a scan's answer.
+    pub scan_page_rows: usize,
+    /// Spans the read-timestamp cache holds exactly for one range before it coarsens.
+    pub read_cache_spans: usize,
+    /// Age of a transaction's last sign of life after which others may abort it.
+    pub txn_expiry: Duration,
+    /// Time between two signs of life of a transaction that has intents.
+    pub txn_heartbeat: Duration,
+    /// Bytes of buffered writes a transaction holds in memory before they spill.
+    pub write_buffer_bytes: usize,
+    /// Memory one statement may hold before it spills or fails with 53200.
+    pub statement_bytes: usize,
+    /// Time a request may take between nodes before its caller asks again.
+    pub rpc_timeout: Duration,
+    /// Time after which a range that does not answer is reported to the client.
+    pub range_unavailable: Duration,
+    /// Time between two heartbeats of a node to the system range's leader.
+    pub node_heartbeat: Duration,
+    /// Age of a node's last heartbeat after which its session, and with it its locks, is over.
+    pub node_expiry: Duration,
+    /// Versions older than this may be collected.
+    pub gc_ttl: Duration,
+    /// Test setting: split each new table into this many ranges.
+    pub split_new_tables: u32,
+}
+
+impl Default for Knobs {
+    fn default() -> Knobs {
+        Knobs {
+            raft_tick: Duration::from_millis(100),
+            election_ticks: 10,
+            heartbeat_ticks: 2,
+            oracle_window: Duration::from_secs(3),
+            entry_bytes_max: 1 << 20,
+            log_keep_bytes: 64 << 20,
+            flush_bytes: 256 << 20,
+            scan_page_bytes: 1 << 20,
+            scan_page_rows: 10_000,
+            read_cache_spans: 4096,
+            txn_expiry: Duration::from_secs(5),
+            txn_heartbeat: Duration::from_secs(1),
+            write_buffer_bytes: 64 << 20,
+            statement_bytes: 256 << 20,
+            rpc_timeout: Duration::from_secs(2),
+            range_unavailable: Duration::from_secs(15),
+            node_heartbeat: Duration::from_millis(500),
+            node_expiry: Duration::from_secs(5),
+            gc_ttl: Duration::from_secs(600),
+            split_new_tables: 1,
+        }
+    }
+}
