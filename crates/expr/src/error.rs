@@ -41,6 +41,40 @@ impl EvalError {
         EvalError(Box::new(EvalFailure { state: SqlState::new(state), message: message.into(), detail: None, hint: None }))
     }
 
+    /// The form in which an error of a push-down program travels.
+    pub fn encode(&self) -> Vec<u8> {
+        let failure = &self.0;
+        let mut out = failure.state.0.to_vec();
+        for part in [Some(&failure.message), failure.detail.as_ref(), failure.hint.as_ref()] {
+            match part {
+                None => out.push(0),
+                Some(text) => {
+                    out.push(1);
+                    out.extend_from_slice(&(text.len() as u32).to_be_bytes());
+                    out.extend_from_slice(text.as_bytes());
+                }
+            }
+        }
+        out
+    }
+
+    pub fn decode(bytes: &[u8]) -> Option<EvalError> {
+        fn part(input: &mut &[u8]) -> Option<Option<String>> {
+            let (there, rest) = input.split_first()?;
+            *input = rest;
+            if *there == 0 {
+                return Some(None);
+            }
+            let (len, rest) = input.split_first_chunk::<4>()?;
+            let (text, rest) = rest.split_at_checked(u32::from_be_bytes(*len) as usize)?;
+            *input = rest;
+            Some(Some(std::str::from_utf8(text).ok()?.to_owned()))
+        }
+        let (state, mut rest) = bytes.split_first_chunk::<5>()?;
+        let (message, detail, hint) = (part(&mut rest)??, part(&mut rest)?, part(&mut rest)?);
+        Some(EvalError(Box::new(EvalFailure { state: SqlState(*state), message, detail, hint })))
+    }
+
     pub fn with_detail(mut self, detail: impl Into<String>) -> EvalError {
         self.0.detail = Some(detail.into());
         self

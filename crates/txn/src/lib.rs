@@ -20,4 +20,5 @@ mod error;
 mod skeleton;
 
 pub use error::{TxnError, TxnResult};
+pub use rpc::range::{LockMode, LockSpec, LockWait};
 pub use skeleton::*;
