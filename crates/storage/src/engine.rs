@@ -4,11 +4,14 @@ use bytes::Bytes;
 
 use crate::{Batch, Result};
 
+/// Bytes at the end of each key in [`Family::Data`] that tell the versions of one key apart.
+pub const SUFFIX_LEN: usize = 8;
+
 /// An ordered key space of its own within the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Family {
-    /// Key and inverted commit timestamp → committed version.
+    /// Key and inverted commit timestamp ([`SUFFIX_LEN`] bytes) → committed version.
     Data = 1,
     /// Key → provisional write.
     Intents = 2,
@@ -56,6 +59,9 @@ pub trait Engine: Send + Sync + 'static {
     fn disk_usage(&self) -> Option<DiskUsage> {
         None
     }
+
+    /// About how many bytes the entries of `start..end` take, by file metadata; recent writes may be missing.
+    fn approximate_bytes(&self, family: Family, start: &[u8], end: &[u8]) -> Result<u64>;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +73,11 @@ pub struct DiskUsage {
 /// A consistent view of all families.
 pub trait Snapshot: Send + Sync {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>>;
+
+    /// The hot path. Keys of [`Family::Data`] are a prefix and an 8-byte suffix, and no prefix starts with
+    /// another. Gives the first entry that has this prefix and a suffix not below `suffix`: one seek on a
+    /// cursor that the snapshot keeps, and no seek where a filter knows that the prefix is absent.
+    fn seek_suffix(&self, prefix: &[u8], suffix: [u8; SUFFIX_LEN]) -> Result<Option<([u8; SUFFIX_LEN], Bytes)>>;
 
     /// An iterator over `start..end` that is not yet positioned: `seek` first.
     fn iter(&self, family: Family, start: &[u8], end: &[u8]) -> Box<dyn Iter + '_>;

@@ -23,7 +23,11 @@
 mod batch;
 mod engine;
 mod error;
+pub mod memory;
+pub mod raftlog;
 
 pub use batch::{Batch, Operation};
-pub use engine::{DiskUsage, Durability, Engine, Family, Iter, Snapshot};
+pub use engine::{DiskUsage, Durability, Engine, Family, Iter, SUFFIX_LEN, Snapshot};
 pub use error::{Error, Result};
+pub use memory::{MemoryDisk, MemoryEngine};
+pub use raftlog::{LogEntry, RaftLog};

@@ -1,0 +1,210 @@
+//! An open handle on a [`MemoryDisk`].
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+
+use super::disk::MemoryDisk;
+use super::versioned::Versioned;
+use crate::{Batch, Durability, Engine, Error, Family, Iter, Result, SUFFIX_LEN, Snapshot};
+
+/// Opening a disk again makes older handles useless: one engine at a time.
+pub struct MemoryEngine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    disk: MemoryDisk,
+    generation: u64,
+    live: RwLock<Versioned>,
+    /// The fatal error that was met; every later call answers with it.
+    poison: Mutex<Option<Error>>,
+}
+
+impl MemoryEngine {
+    pub fn open(disk: &MemoryDisk) -> MemoryEngine {
+        let (generation, entries) = disk.open();
+        let inner = Inner {
+            disk: disk.clone(),
+            generation,
+            live: RwLock::new(Versioned::new(entries)),
+            poison: Mutex::new(None),
+        };
+        MemoryEngine { inner: Arc::new(inner) }
+    }
+}
+
+impl Engine for MemoryEngine {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>> {
+        self.inner.check_read()?;
+        let live = self.inner.live.read();
+        Ok(live.get(family, key, live.sequence()).cloned())
+    }
+
+    fn snapshot(&self) -> Box<dyn Snapshot> {
+        let sequence = self.inner.live.write().open_snapshot();
+        Box::new(MemorySnapshot { inner: self.inner.clone(), sequence })
+    }
+
+    fn write(&self, batch: &Batch, durability: Durability) -> Result<()> {
+        self.inner.check()?;
+        // Disk and live state must see batches in one order: the lock of the live state is held over both.
+        let mut live = self.inner.live.write();
+        self.inner.disk.write(self.inner.generation, batch, durability).map_err(|error| self.inner.fail(error))?;
+        live.apply(batch);
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<()> {
+        self.inner.check()?;
+        self.inner.disk.sync(self.inner.generation).map_err(|error| self.inner.fail(error))
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.inner.check()?;
+        self.inner.disk.flush(self.inner.generation).map_err(|error| self.inner.fail(error))
+    }
+
+    fn approximate_bytes(&self, family: Family, start: &[u8], end: &[u8]) -> Result<u64> {
+        let snapshot = self.snapshot();
+        let mut iter = snapshot.iter(family, start, end);
+        let mut bytes = 0;
+        iter.seek(start)?;
+        while iter.valid() {
+            bytes += (iter.key().len() + iter.value().len()) as u64;
+            iter.next()?;
+        }
+        Ok(bytes)
+    }
+}
+
+impl Inner {
+    fn check(&self) -> Result<()> {
+        match &*self.poison.lock() {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    fn check_read(&self) -> Result<()> {
+        self.check()?;
+        self.disk.check(self.generation)?;
+        self.disk.read_fault()
+    }
+
+    fn fail(&self, error: Error) -> Error {
+        if error.is_fatal() {
+            self.poison.lock().get_or_insert_with(|| error.clone());
+        }
+        error
+    }
+}
+
+struct MemorySnapshot {
+    inner: Arc<Inner>,
+    sequence: u64,
+}
+
+impl Drop for MemorySnapshot {
+    fn drop(&mut self) {
+        self.inner.live.write().close_snapshot(self.sequence);
+    }
+}
+
+impl Snapshot for MemorySnapshot {
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>> {
+        self.inner.check_read()?;
+        Ok(self.inner.live.read().get(family, key, self.sequence).cloned())
+    }
+
+    fn seek_suffix(&self, prefix: &[u8], suffix: [u8; SUFFIX_LEN]) -> Result<Option<([u8; SUFFIX_LEN], Bytes)>> {
+        self.inner.check_read()?;
+        let from = [prefix, &suffix].concat();
+        let end = [prefix, &[0xff; SUFFIX_LEN + 1]].concat();
+        let live = self.inner.live.read();
+        let found = live.first(Family::Data, Bound::Included(&from), &end, self.sequence);
+        let Some((key, value)) = found.filter(|(key, _)| key.len() == prefix.len() + SUFFIX_LEN && key.starts_with(prefix)) else {
+            return Ok(None);
+        };
+        Ok(key.last_chunk().map(|suffix| (*suffix, value.clone())))
+    }
+
+    fn iter(&self, family: Family, start: &[u8], end: &[u8]) -> Box<dyn Iter + '_> {
+        Box::new(MemoryIter {
+            snapshot: self,
+            family,
+            start: Bytes::copy_from_slice(start),
+            end: Bytes::copy_from_slice(end),
+            entry: None,
+        })
+    }
+}
+
+struct MemoryIter<'s> {
+    snapshot: &'s MemorySnapshot,
+    family: Family,
+    start: Bytes,
+    end: Bytes,
+    entry: Option<(Bytes, Bytes)>,
+}
+
+impl MemoryIter<'_> {
+    fn to_first(&mut self, from: Bound<&[u8]>) -> Result<()> {
+        self.snapshot.inner.check_read()?;
+        let live = self.snapshot.inner.live.read();
+        let found = live.first(self.family, from, &self.end, self.snapshot.sequence);
+        self.entry = found.map(|(key, value)| (key.clone(), value.clone()));
+        Ok(())
+    }
+
+    fn to_last(&mut self, to: Bound<&[u8]>) -> Result<()> {
+        self.snapshot.inner.check_read()?;
+        let live = self.snapshot.inner.live.read();
+        let found = live.last(self.family, &self.start, to, self.snapshot.sequence);
+        self.entry = found.map(|(key, value)| (key.clone(), value.clone()));
+        Ok(())
+    }
+
+    fn entry(&self) -> &(Bytes, Bytes) {
+        self.entry.as_ref().expect("a cursor is asked only while it is valid")
+    }
+}
+
+impl Iter for MemoryIter<'_> {
+    fn seek(&mut self, key: &[u8]) -> Result<()> {
+        let from = key.max(&self.start).to_vec();
+        self.to_first(Bound::Included(&from))
+    }
+
+    fn seek_for_prev(&mut self, key: &[u8]) -> Result<()> {
+        if *key >= *self.end {
+            let end = self.end.clone();
+            return self.to_last(Bound::Excluded(&end));
+        }
+        self.to_last(Bound::Included(key))
+    }
+
+    fn next(&mut self) -> Result<()> {
+        let key = self.entry().0.clone();
+        self.to_first(Bound::Excluded(&key))
+    }
+
+    fn prev(&mut self) -> Result<()> {
+        let key = self.entry().0.clone();
+        self.to_last(Bound::Excluded(&key))
+    }
+
+    fn valid(&self) -> bool {
+        self.entry.is_some()
+    }
+
+    fn key(&self) -> &[u8] {
+        &self.entry().0
+    }
+
+    fn value(&self) -> &[u8] {
+        &self.entry().1
+    }
+}
