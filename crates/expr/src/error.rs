@@ -38,7 +38,12 @@ pub struct EvalFailure {
 
 impl EvalError {
     pub fn new(state: &'static str, message: impl Into<String>) -> EvalError {
-        EvalError(Box::new(EvalFailure { state: SqlState::new(state), message: message.into(), detail: None, hint: None }))
+        EvalError(Box::new(EvalFailure {
+            state: SqlState::new(state),
+            message: message.into(),
+            detail: None,
+            hint: None,
+        }))
     }
 
     /// The form in which an error of a push-down program travels.

@@ -1,17 +1,25 @@
 //! # SQL values and what is computed from them
 //!
 //! * [`Datum`] is one value, [`SqlType`] its type (PostgreSQL's OID and type modifier), [`Row`] a row.
+//! * [`types`], [`functions`], [`operators`], [`casts`] and [`aggregates`] are PostgreSQL's own tables;
+//!   [`resolve`] chooses an overload from them.
 //! * [`Expr`] is a bound, typed expression; [`Expr::eval`] computes it over a row.
 //!
 //! The same code runs in `sql` and, as a push-down program, in `ranges`: an opaque, versioned byte string
 //! that carries the expressions with their context (statement time, time zone, settings).
 
+pub mod aggregates;
+pub mod casts;
 mod datum;
 mod error;
+pub mod functions;
 mod jsonb;
 mod numeric;
+pub mod operators;
+pub mod resolve;
+mod table;
 mod tree;
-mod types;
+pub mod types;
 
 pub use datum::{ArrayValue, Datum, Interval, Row};
 pub use error::{EvalError, EvalResult, SqlState};

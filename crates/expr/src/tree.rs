@@ -8,40 +8,114 @@ pub struct FunctionId(pub u32);
 
 #[derive(Clone, Debug)]
 pub enum Expr {
-    Const { value: Datum, ty: SqlType },
+    Const {
+        value: Datum,
+        ty: SqlType,
+    },
     /// A column of the input row.
-    Column { index: usize, ty: SqlType },
+    Column {
+        index: usize,
+        ty: SqlType,
+    },
     /// A value given when the plan runs: `$n` of a prepared statement, or a slot that an enclosing query
     /// fills for each of its rows (the planner numbers slots after the statement's own parameters).
-    Param { index: usize, ty: SqlType },
+    Param {
+        index: usize,
+        ty: SqlType,
+    },
     /// A function or operator of the function table.
-    Call { function: FunctionId, args: Vec<Expr>, ty: SqlType },
-    Cast { arg: Box<Expr>, method: CastMethod, ty: SqlType, explicit: bool },
+    Call {
+        function: FunctionId,
+        args: Vec<Expr>,
+        ty: SqlType,
+    },
+    Cast {
+        arg: Box<Expr>,
+        method: CastMethod,
+        ty: SqlType,
+        explicit: bool,
+    },
     And(Vec<Expr>),
     Or(Vec<Expr>),
     Not(Box<Expr>),
-    IsNull { arg: Box<Expr>, negated: bool },
+    IsNull {
+        arg: Box<Expr>,
+        negated: bool,
+    },
     /// `IS [NOT] TRUE | FALSE | UNKNOWN`; `value: None` is UNKNOWN.
-    IsBool { arg: Box<Expr>, value: Option<bool>, negated: bool },
-    IsDistinct { left: Box<Expr>, right: Box<Expr>, equals: FunctionId, negated: bool },
+    IsBool {
+        arg: Box<Expr>,
+        value: Option<bool>,
+        negated: bool,
+    },
+    IsDistinct {
+        left: Box<Expr>,
+        right: Box<Expr>,
+        equals: FunctionId,
+        negated: bool,
+    },
     /// Searched form; the simple form is bound to it.
-    Case { whens: Vec<(Expr, Expr)>, otherwise: Option<Box<Expr>>, ty: SqlType },
-    Coalesce { args: Vec<Expr>, ty: SqlType },
-    NullIf { left: Box<Expr>, right: Box<Expr>, equals: FunctionId, ty: SqlType },
+    Case {
+        whens: Vec<(Expr, Expr)>,
+        otherwise: Option<Box<Expr>>,
+        ty: SqlType,
+    },
+    Coalesce {
+        args: Vec<Expr>,
+        ty: SqlType,
+    },
+    NullIf {
+        left: Box<Expr>,
+        right: Box<Expr>,
+        equals: FunctionId,
+        ty: SqlType,
+    },
     /// `GREATEST` / `LEAST`.
-    Extreme { args: Vec<Expr>, greatest: bool, ty: SqlType },
+    Extreme {
+        args: Vec<Expr>,
+        greatest: bool,
+        ty: SqlType,
+    },
     /// `left op ANY|ALL (array)`.
-    AnyAll { left: Box<Expr>, array: Box<Expr>, operator: FunctionId, quantifier: Quantifier },
+    AnyAll {
+        left: Box<Expr>,
+        array: Box<Expr>,
+        operator: FunctionId,
+        quantifier: Quantifier,
+    },
     /// `left IN (list)` with equality `equals`; long lists of constants are probed, not walked.
-    InList { left: Box<Expr>, list: Vec<Expr>, equals: FunctionId, negated: bool },
-    Array { elements: Vec<Expr>, ty: SqlType },
-    Row { fields: Vec<Expr>, ty: SqlType },
+    InList {
+        left: Box<Expr>,
+        list: Vec<Expr>,
+        equals: FunctionId,
+        negated: bool,
+    },
+    Array {
+        elements: Vec<Expr>,
+        ty: SqlType,
+    },
+    Row {
+        fields: Vec<Expr>,
+        ty: SqlType,
+    },
     /// A field of a record, from 0.
-    Field { arg: Box<Expr>, index: usize, ty: SqlType },
+    Field {
+        arg: Box<Expr>,
+        index: usize,
+        ty: SqlType,
+    },
     /// `array[i]`, `array[i][j]`.
-    Subscript { array: Box<Expr>, indexes: Vec<Expr>, ty: SqlType },
+    Subscript {
+        array: Box<Expr>,
+        indexes: Vec<Expr>,
+        ty: SqlType,
+    },
     /// `array[lower:upper]` in each dimension.
-    Slice { array: Box<Expr>, bounds: Vec<(Option<Expr>, Option<Expr>)>, ty: SqlType },
+    Slice {
+        array: Box<Expr>,
+        bounds: Vec<(Option<Expr>, Option<Expr>)>,
+        ty: SqlType,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
