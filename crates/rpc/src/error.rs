@@ -19,6 +19,16 @@ pub enum NetworkError {
     Refused { node: NodeId, why: String },
 }
 
+/// A question to an address ([`Transport::ask`](crate::Transport::ask)) got no answer.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum AskError {
+    #[error("nobody answers at {address}: {why}")]
+    NoAnswer { address: String, why: String },
+    /// Somebody is there who does not want us, or is no node.
+    #[error("{address} refused: {why}")]
+    Refused { address: String, why: String },
+}
+
 /// Why a range did not do what it was asked. "Definite" kinds say that nothing happened and nothing will;
 /// [`KvError::is_ambiguous`] marks those that do not know.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
