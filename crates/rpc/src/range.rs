@@ -202,11 +202,15 @@ pub struct Mutation {
     pub must_be_absent: bool,
 }
 
-/// A key that was locked and not written; validated at commit (rule 19).
+/// A key that was locked; validated at commit (rule 19). Mostly keys that are not written; a written one comes along
+/// when its lock was granted on an older view than `Writes::snapshot`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockedKey {
     pub key: Key,
     pub mode: LockMode,
+    /// The number up to which the transaction knew the key's versions when the lock was granted. A version above it (for
+    /// `KeyShare`: one that changes a key) means that the lock was lost in between.
+    pub seen: Timestamp,
 }
 
 /// What prewrites and one-range commits have in common.
