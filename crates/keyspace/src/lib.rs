@@ -30,6 +30,18 @@ pub const FIRST_USER_TABLE: TableId = TableId(1000);
 /// The range that holds the catalog, settings, node registry and the oracle's window.
 pub const SYSTEM_RANGE: RangeId = RangeId(1);
 
+/// The table whose only row is the catalog's version.
+pub const CATALOG_VERSION_TABLE: TableId = TableId(1);
+
+/// The key that every catalog change writes; its value is the change's commit number, 8 bytes big-endian.
+pub fn catalog_version_key() -> Key {
+    let mut key = Vec::with_capacity(5);
+    encoding::put_uint(&mut key, CATALOG_VERSION_TABLE.0);
+    encoding::put_uint(&mut key, IndexId::PRIMARY.0);
+    encoding::put_uint(&mut key, 0);
+    key.into()
+}
+
 /// Where the system range ends and user data begins.
 pub fn system_span() -> Span {
     Span::new(Key::MIN, table_span(FIRST_USER_TABLE).start)

@@ -20,5 +20,6 @@ mod error;
 mod skeleton;
 
 pub use error::{TxnError, TxnResult};
-pub use rpc::range::{LockMode, LockSpec, LockWait};
+pub use rpc::cluster::IdKind;
+pub use rpc::range::{KeyValue, LockMode, LockSpec, LockWait};
 pub use skeleton::*;

@@ -24,6 +24,54 @@ pub struct SchemaDescriptor {
     pub owner: Oid,
 }
 
+/// A user or group. Roles belong to the cluster, not to a database.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoleDescriptor {
+    pub oid: Oid,
+    pub name: String,
+    pub superuser: bool,
+    pub inherit: bool,
+    pub create_role: bool,
+    pub create_db: bool,
+    pub login: bool,
+    pub replication: bool,
+    pub bypass_rls: bool,
+    /// -1: no limit.
+    pub connection_limit: i32,
+    /// A SCRAM verifier in PostgreSQL's form; never the password itself.
+    pub password: Option<String>,
+    /// `VALID UNTIL`, as given.
+    pub valid_until: Option<String>,
+    pub member_of: Vec<Membership>,
+    /// `ALTER ROLE … SET`.
+    pub settings: Vec<(String, String)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Membership {
+    pub role: Oid,
+    pub admin: bool,
+    pub grantor: Oid,
+}
+
+/// `COMMENT ON` an object and its parts: kept apart from the objects, so that a comment changes no plan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CommentDescriptor {
+    /// The database, schema, relation, index, constraint or role.
+    pub object: Oid,
+    /// By attribute number; 0 is the object itself. Sorted.
+    pub texts: Vec<(i16, String)>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExtensionDescriptor {
+    pub oid: Oid,
+    pub database: Oid,
+    pub name: String,
+    pub schema: Oid,
+    pub version: String,
+}
+
 /// A table, view or sequence: what has a row in pg_class (indexes are part of their table).
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableDescriptor {
@@ -43,19 +91,31 @@ pub struct TableDescriptor {
     pub foreign_keys: Vec<ForeignKeyDescriptor>,
     /// Tables with foreign keys to this one.
     pub referenced_by: Vec<Oid>,
-    /// `WITH (…)`, `COMMENT ON` and the like, as given.
+    /// `WITH (…)`, as given.
     pub options: Vec<(String, String)>,
-    pub comments: Vec<(u32, String)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum RelationKind {
     /// Rows under this storage id, which a rewrite or TRUNCATE replaces.
-    Table { storage: TableId },
-    View { definition: String },
+    Table {
+        storage: TableId,
+    },
+    View {
+        definition: String,
+        depends_on: Vec<Dependency>,
+    },
     Sequence(SequenceDescriptor),
     /// pg_catalog, information_schema, cairn: rows made from memory.
     Virtual,
+}
+
+/// Something that another object's definition needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Dependency {
+    pub object: Oid,
+    /// `None`: the object as a whole.
+    pub column: Option<ColumnId>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -82,6 +142,10 @@ pub struct ColumnDescriptor {
     pub not_null: bool,
     /// The default's SQL, bound when needed.
     pub default: Option<String>,
+    /// Sequences that the default names, by OID (as it does itself: `nextval(16390::regclass)`).
+    pub default_uses: Vec<Oid>,
+    /// `GENERATED ALWAYS AS (…) STORED`: the expression's SQL.
+    pub generated: Option<String>,
     /// What rows written before the column was added have: a constant, computed once, in text form.
     pub missing: Option<String>,
     pub identity: Option<Identity>,
@@ -160,8 +224,83 @@ pub enum ReferentialAction {
 pub type Table = Arc<TableDescriptor>;
 
 impl TableDescriptor {
+    /// A relation without columns; the owner is the first role.
+    pub fn empty(oid: Oid, database: Oid, schema: Oid, name: &str, kind: RelationKind) -> TableDescriptor {
+        TableDescriptor {
+            oid,
+            database,
+            schema,
+            name: name.to_owned(),
+            owner: Oid(10),
+            kind,
+            columns: Vec::new(),
+            next_column: ColumnId(1),
+            indexes: Vec::new(),
+            next_index: IndexId::PRIMARY,
+            checks: Vec::new(),
+            foreign_keys: Vec::new(),
+            referenced_by: Vec::new(),
+            options: Vec::new(),
+        }
+    }
+
+    /// Appends a column that takes NULL and has no default.
+    pub fn add_column(&mut self, name: &str, ty: SqlType) -> &mut ColumnDescriptor {
+        let attnum = self.columns.iter().map(|column| column.attnum).max().unwrap_or(0) + 1;
+        self.push_column(name, ty, attnum)
+    }
+
+    /// Keeps the rows under a hidden row id: the primary index of a table without a primary key. It has no OID and
+    /// no name.
+    pub fn add_row_id(&mut self) {
+        let column = self.push_column("rowid", SqlType::INT8, 0);
+        column.not_null = true;
+        column.hidden = true;
+        let key = IndexColumn { column: column.id, descending: false, nulls_first: false };
+        self.next_index = self.next_index.max(IndexId(IndexId::PRIMARY.0 + 1));
+        self.indexes.insert(
+            0,
+            IndexDescriptor {
+                id: IndexId::PRIMARY,
+                oid: Oid(0),
+                name: String::new(),
+                unique: true,
+                primary: false,
+                columns: vec![key],
+                include: Vec::new(),
+                constraint: None,
+                state: IndexState::Public,
+            },
+        );
+    }
+
+    fn push_column(&mut self, name: &str, ty: SqlType, attnum: i16) -> &mut ColumnDescriptor {
+        let id = self.next_column;
+        self.next_column = ColumnId(id.0 + 1);
+        self.columns.push(ColumnDescriptor {
+            id,
+            attnum,
+            name: name.to_owned(),
+            ty,
+            not_null: false,
+            default: None,
+            default_uses: Vec::new(),
+            generated: None,
+            missing: None,
+            identity: None,
+            hidden: false,
+            dropped: false,
+        });
+        self.columns.last_mut().expect("it was just pushed")
+    }
+
     pub fn column(&self, id: ColumnId) -> Option<&ColumnDescriptor> {
         self.columns.iter().find(|column| column.id == id)
+    }
+
+    /// A column that statements can name.
+    pub fn column_named(&self, name: &str) -> Option<&ColumnDescriptor> {
+        self.visible_columns().find(|column| column.name == name)
     }
 
     /// Columns that `SELECT *` shows.
@@ -169,12 +308,29 @@ impl TableDescriptor {
         self.columns.iter().filter(|column| !column.hidden && !column.dropped)
     }
 
+    /// The hidden row id, where the table has no primary key.
+    pub fn row_id(&self) -> Option<&ColumnDescriptor> {
+        self.columns.iter().find(|column| column.hidden)
+    }
+
     pub fn index(&self, id: IndexId) -> Option<&IndexDescriptor> {
         self.indexes.iter().find(|index| index.id == id)
     }
 
+    /// The index that holds the rows.
     pub fn primary(&self) -> Option<&IndexDescriptor> {
         self.indexes.first()
+    }
+
+    /// All but the one on the hidden row id, which SQL does not know of.
+    pub fn named_indexes(&self) -> impl Iterator<Item = &IndexDescriptor> {
+        self.indexes.iter().filter(|index| index.oid != Oid(0))
+    }
+
+    pub fn constraint_oids(&self) -> impl Iterator<Item = Oid> {
+        let of_indexes = self.indexes.iter().filter_map(|index| index.constraint);
+        let checks = self.checks.iter().map(|check| check.oid);
+        of_indexes.chain(checks).chain(self.foreign_keys.iter().map(|key| key.oid))
     }
 
     pub fn storage(&self) -> Option<TableId> {

@@ -1,0 +1,139 @@
+//! What a transaction has used of the catalog.
+//!
+//! Invariant: a transaction commits at a number at which the schema that it used is the schema. When it has to move to
+//! a number with another catalog version, each table it used is compared with what the table is there. Changes that
+//! make no difference to what was done with it (a new name, an owner, an index that a reader did not use) are
+//! no reason to fail.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use env::BoxFuture;
+use expr::Oid;
+use parking_lot::Mutex;
+use txn::{SchemaGuard, Stamp, TxnResult};
+
+use super::{CatalogCache, RelationKind, Table, TableDescriptor};
+
+/// How a table was used; the stronger of two counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TableUse {
+    Read,
+    Write,
+    /// Its descriptor row was changed by this transaction under a lock, which the commit validates.
+    Define,
+}
+
+/// One per transaction, handed to it with `Transaction::set_schema_guard`.
+pub struct UsedTables {
+    cache: Arc<CatalogCache>,
+    used: Mutex<BTreeMap<Oid, (Table, TableUse)>>,
+}
+
+impl UsedTables {
+    pub fn new(cache: Arc<CatalogCache>) -> Arc<UsedTables> {
+        Arc::new(UsedTables { cache, used: Mutex::default() })
+    }
+
+    /// Called by each statement for the tables of its plan before it runs.
+    pub fn record(&self, table: &Table, how: TableUse) {
+        if matches!(table.kind, RelationKind::Virtual) {
+            return;
+        }
+        let mut used = self.used.lock();
+        match used.get_mut(&table.oid) {
+            Some((_, known)) => *known = how.max(*known),
+            None => {
+                used.insert(table.oid, (table.clone(), how));
+            }
+        }
+    }
+
+    pub fn define(&self, table: &Table) {
+        self.record(table, TableUse::Define);
+    }
+}
+
+impl SchemaGuard for UsedTables {
+    fn holds_at(&self, stamp: Stamp) -> BoxFuture<'_, TxnResult<bool>> {
+        Box::pin(async move {
+            let catalog = self.cache.at(stamp, None).await?;
+            let used = self.used.lock();
+            Ok(used.values().all(|(table, how)| match how {
+                TableUse::Define => true,
+                how => catalog.table(table.oid).is_some_and(|now| is_unchanged(table, now, *how)),
+            }))
+        })
+    }
+}
+
+/// Is `now` the same as `then` for who used it this way?
+fn is_unchanged(then: &Table, now: &Table, how: TableUse) -> bool {
+    Arc::ptr_eq(then, now) || (has_same_rows(then, now) && (how == TableUse::Read || has_same_rules(then, now)))
+}
+
+/// What a reader relies on: where the rows are, what their columns are, and the indexes it may have used.
+fn has_same_rows(then: &TableDescriptor, now: &TableDescriptor) -> bool {
+    then.kind == now.kind
+        && then.columns.len() == now.columns.len()
+        && then.columns.iter().zip(&now.columns).all(|(then, now)| {
+            then.id == now.id && then.ty == now.ty && then.missing == now.missing && then.dropped == now.dropped
+        })
+        && then.indexes.iter().all(|index| {
+            now.index(index.id).is_some_and(|now| now.columns == index.columns && now.include == index.include)
+        })
+}
+
+/// What a writer relies on besides: every index it keeps up, every condition it checks.
+fn has_same_rules(then: &TableDescriptor, now: &TableDescriptor) -> bool {
+    then.indexes.len() == now.indexes.len()
+        && then.indexes.iter().zip(&now.indexes).all(|(then, now)| then.unique == now.unique)
+        && then.columns.iter().zip(&now.columns).all(|(then, now)| then.not_null == now.not_null)
+        && then.checks.len() == now.checks.len()
+        && then.checks.iter().zip(&now.checks).all(|(then, now)| then.oid == now.oid && then.condition == now.condition)
+        && then.foreign_keys.len() == now.foreign_keys.len()
+        && then.foreign_keys.iter().zip(&now.foreign_keys).all(|(then, now)| then.oid == now.oid)
+        && then.referenced_by == now.referenced_by
+}
+
+#[cfg(test)]
+mod tests {
+    use expr::SqlType;
+    use keyspace::{IndexId, TableId};
+
+    use super::*;
+    use crate::catalog::{ColumnId, IndexColumn, IndexDescriptor, IndexState, testing};
+
+    fn table() -> TableDescriptor {
+        testing::table(Oid(16_400), Oid(2200), "t", &[("a", SqlType::INT4), ("b", SqlType::TEXT)])
+    }
+
+    fn verdicts(change: impl FnOnce(&mut TableDescriptor)) -> (bool, bool) {
+        let mut changed = table();
+        change(&mut changed);
+        let (then, now) = (Arc::new(table()), Arc::new(changed));
+        (is_unchanged(&then, &now, TableUse::Read), is_unchanged(&then, &now, TableUse::Write))
+    }
+
+    #[test]
+    fn what_matters_to_readers_and_to_writers() {
+        assert_eq!(verdicts(|_| ()), (true, true));
+        assert_eq!(verdicts(|t| t.name = "u".into()), (true, true), "a new name moves nothing");
+        assert_eq!(verdicts(|t| t.columns[0].not_null = true), (true, false), "the writer did not check it");
+        assert_eq!(verdicts(|t| t.kind = RelationKind::Table { storage: TableId(9) }), (false, false), "truncated");
+        assert_eq!(verdicts(|t| t.columns[1].dropped = true), (false, false));
+        let index = IndexDescriptor {
+            id: IndexId(2),
+            oid: Oid(16_401),
+            name: "t_a_idx".into(),
+            unique: false,
+            primary: false,
+            columns: vec![IndexColumn { column: ColumnId(1), descending: false, nulls_first: false }],
+            include: Vec::new(),
+            constraint: None,
+            state: IndexState::WriteOnly,
+        };
+        assert_eq!(verdicts(|t| t.indexes.push(index)), (true, false), "the writer did not keep the index up");
+        assert_eq!(verdicts(|t| t.referenced_by.push(Oid(5))), (true, false), "the writer did not look for children");
+    }
+}
