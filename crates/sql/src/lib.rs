@@ -24,4 +24,4 @@ pub mod parse;
 pub mod plan;
 pub mod session;
 
-pub use error::{SqlError, SqlResult};
+pub use error::{Retry, Severity, SqlError, SqlFailure, SqlResult};
