@@ -13,6 +13,7 @@ mod output;
 mod server;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 pub use cancel::CancelHandle;
@@ -46,6 +47,12 @@ impl Session {
 
     pub fn status(&self) -> TransactionStatus {
         TransactionStatus::Idle
+    }
+
+    /// For how long the client may stay silent now (`idle_in_transaction_session_timeout`, `idle_session_timeout`), and the
+    /// error to end the session with when it does.
+    pub fn idle_limit(&self) -> Option<(Duration, SqlError)> {
+        None
     }
 
     /// The settings that ParameterStatus reports after start-up; changes come through [`Output::parameter`].
