@@ -60,7 +60,7 @@ wire_struct!(RefreshRequest { txn, spans, from, to });
 wire_struct!(ReleaseLocksRequest { txn, keys });
 
 wire_struct!(Mutation { key, value, changes_key, must_be_absent });
-wire_struct!(LockedKey { key, mode });
+wire_struct!(LockedKey { key, mode, seen });
 wire_struct!(Writes { txn, at, snapshot, mutations, locked, attempt });
 wire_struct!(CommitRequest { writes });
 wire_struct!(PrewriteRequest { writes, anchor, stage });
