@@ -184,7 +184,8 @@ pub struct RefreshRequest {
 #[derive(Clone, Debug)]
 pub struct ReleaseLocksRequest {
     pub txn: TxnId,
-    /// `None`: all that the transaction has in this range.
+    /// `None`: all that the transaction has in this range, and it is over: what it still asks for here, a lock
+    /// request that was delayed on its way, is refused with `TxnAborted`.
     pub keys: Option<Vec<Key>>,
 }
 

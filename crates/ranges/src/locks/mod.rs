@@ -1,0 +1,332 @@
+//! Locks as the request path sees them: take one, perhaps after a wait; give them up.
+//!
+//! A [`LockTable`] per range under a short mutex, one [`WaitsFor`] graph for all ranges of the node. The
+//! graph is touched only when somebody has to wait, so two sessions that do not meet share no lock of ours.
+//!
+//! Whoever asks under the id of a transaction that has ended is refused: a lock request that was delayed
+//! on its way must not leave a lock behind that nobody will ever give up.
+
+mod table;
+mod waits_for;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use env::{Env, probe};
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashSet};
+use keyspace::{Key, NodeId, RangeId, Timestamp, TxnId};
+use parking_lot::Mutex;
+use rpc::KvError;
+use rpc::cluster::WaitEdge;
+use rpc::range::{LockMode, LockWait};
+use tokio::sync::oneshot;
+
+pub use table::{Acquired, Changes, LockTable, WaitId};
+pub use waits_for::WaitsFor;
+
+/// Ended transactions a range remembers at least, to refuse their late lock requests.
+const ENDED_MIN: usize = 16_384;
+
+/// How a wait ended.
+#[derive(Debug)]
+enum Outcome {
+    Granted,
+    Deadlock(Vec<TxnId>),
+    /// The transaction ended while it waited.
+    Ended,
+    /// The range is no longer led from here, or the key moved to another range.
+    Gone,
+}
+
+/// The waits of a node, over all its ranges.
+#[derive(Debug, Default)]
+pub struct Deadlocks {
+    next_id: AtomicU64,
+    graph: Mutex<WaitsFor>,
+    /// Whom to tell when a wait is broken from outside.
+    breakers: Mutex<HashMap<WaitId, oneshot::Sender<Outcome>, FixedState>>,
+}
+
+impl Deadlocks {
+    pub fn edges(&self) -> Vec<WaitEdge> {
+        self.graph.lock().edges()
+    }
+
+    /// Ends a wait as the victim of `cycle`, if it still stands. Its queue place goes as its waiter wakes.
+    pub fn break_wait(&self, txn: TxnId, wait: u64, cycle: Vec<TxnId>) -> bool {
+        let id = WaitId(wait);
+        if self.graph.lock().stands(txn, id).is_none() {
+            return false;
+        }
+        self.end(id, Outcome::Deadlock(cycle))
+    }
+
+    /// Registers a wait that is not for a lock of a table (an intent, say); it ends when dropped.
+    pub fn wait_for(self: &Arc<Self>, range: RangeId, waiter: TxnId, holder: TxnId) -> Result<Wait, KvError> {
+        let (id, broken) = self.begin();
+        let wait = Wait { deadlocks: self.clone(), id, broken };
+        match self.graph.lock().set(id, waiter, range, vec![holder]) {
+            Some(cycle) => Err(KvError::Deadlock { cycle }),
+            None => Ok(wait),
+        }
+    }
+
+    fn begin(&self) -> (WaitId, oneshot::Receiver<Outcome>) {
+        let id = WaitId(self.next_id.fetch_add(1, Ordering::Relaxed) + 1);
+        let (tell, told) = oneshot::channel();
+        self.breakers.lock().insert(id, tell);
+        (id, told)
+    }
+
+    fn end(&self, id: WaitId, outcome: Outcome) -> bool {
+        self.graph.lock().remove(id);
+        let waiter = self.breakers.lock().remove(&id);
+        waiter.is_some_and(|tell| tell.send(outcome).is_ok())
+    }
+}
+
+/// A wait registered in the graph; dropping it takes it out.
+#[derive(Debug)]
+pub struct Wait {
+    deadlocks: Arc<Deadlocks>,
+    id: WaitId,
+    broken: oneshot::Receiver<Outcome>,
+}
+
+impl Wait {
+    /// Returns when the wait was chosen as the victim of a deadlock; never otherwise.
+    pub async fn broken(&mut self) -> KvError {
+        match (&mut self.broken).await {
+            Ok(Outcome::Deadlock(cycle)) => KvError::Deadlock { cycle },
+            Ok(Outcome::Granted | Outcome::Ended | Outcome::Gone) | Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        self.deadlocks.end(self.id, Outcome::Gone);
+    }
+}
+
+/// The locks of one range.
+#[derive(Debug)]
+pub struct Locks {
+    env: Env,
+    range: RangeId,
+    deadlocks: Arc<Deadlocks>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    table: LockTable,
+    ended: Ended,
+}
+
+/// Transactions that ended lately, in two generations so that forgetting costs nothing.
+#[derive(Debug, Default)]
+struct Ended {
+    young: HashSet<TxnId, FixedState>,
+    old: HashSet<TxnId, FixedState>,
+}
+
+impl Ended {
+    fn insert(&mut self, txn: TxnId) {
+        if self.young.len() >= ENDED_MIN {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(txn);
+    }
+
+    fn contains(&self, txn: TxnId) -> bool {
+        self.young.contains(&txn) || self.old.contains(&txn)
+    }
+}
+
+impl Locks {
+    pub fn new(env: Env, range: RangeId, deadlocks: Arc<Deadlocks>) -> Locks {
+        Locks { env, range, deadlocks, state: Mutex::default() }
+    }
+
+    /// Locks `key` for `txn`. Says whether it had to wait.
+    ///
+    /// # Errors
+    /// `LockNotAvailable` (NOWAIT, SKIP LOCKED, or the time is up), `Deadlock`, `TxnAborted` for a
+    /// transaction that ended here, `NotLeader` when the range went away meanwhile.
+    pub async fn acquire(&self, txn: TxnId, node: NodeId, key: &Key, mode: LockMode, wait: LockWait) -> Result<bool, KvError> {
+        let holder = match self.acquire_now(txn, node, key, mode)? {
+            None => return Ok(false),
+            Some(holder) => holder,
+        };
+        let timeout = match wait {
+            LockWait::NoWait | LockWait::SkipLocked => {
+                return Err(KvError::LockNotAvailable { key: key.clone(), holder, timed_out: false });
+            }
+            LockWait::Block { timeout } => timeout,
+        };
+        let Some(mut queued) = self.enqueue(txn, node, key, mode)? else { return Ok(false) };
+        let outcome = match timeout {
+            None => (&mut queued.told).await,
+            Some(limit) => match self.env.timeout(limit, &mut queued.told).await {
+                Some(outcome) => outcome,
+                None => return queued.timed_out(key, holder),
+            },
+        };
+        queued.finished(outcome.unwrap_or(Outcome::Gone))
+    }
+
+    /// Locks `key` if nobody is in the way; else says who is.
+    pub fn acquire_now(&self, txn: TxnId, node: NodeId, key: &Key, mode: LockMode) -> Result<Option<TxnId>, KvError> {
+        let mut state = self.state.lock();
+        if state.ended.contains(txn) {
+            return Err(KvError::TxnAborted);
+        }
+        match state.table.acquire(txn, node, key, mode, None) {
+            Acquired::Granted => Ok(None),
+            Acquired::Busy { holder } => Ok(Some(holder)),
+            Acquired::Waiting { .. } => unreachable!("a request that does not wait is granted or refused"),
+        }
+    }
+
+    /// Does `txn` hold `key` in `mode` or a stronger one?
+    pub fn holds(&self, txn: TxnId, key: &[u8], mode: LockMode) -> bool {
+        self.state.lock().table.held(txn, key).is_some_and(|held| held >= mode)
+    }
+
+    /// Gives up these keys (a savepoint was rolled back).
+    pub fn release(&self, txn: TxnId, keys: &[Key]) {
+        let mut state = self.state.lock();
+        let changes = state.table.release(txn, Some(keys));
+        self.publish(&mut state, changes);
+    }
+
+    /// The transaction is over: everything goes, and what it still asks for is refused.
+    pub fn end(&self, txn: TxnId) {
+        let mut state = self.state.lock();
+        state.ended.insert(txn);
+        let changes = state.table.release(txn, None);
+        self.publish(&mut state, changes);
+    }
+
+    /// Ends the transactions of earlier lives of a node.
+    pub fn end_session(&self, node: NodeId, before: Timestamp) {
+        let mut state = self.state.lock();
+        for txn in state.table.owned_by_session(node, before) {
+            probe!("locks_of_a_dead_session_released");
+            state.ended.insert(txn);
+            let changes = state.table.release(txn, None);
+            self.publish(&mut state, changes);
+        }
+    }
+
+    /// Leadership is lost, and the locks with it.
+    pub fn clear(&self) {
+        let waits = self.state.lock().table.clear();
+        for id in waits {
+            self.deadlocks.end(id, Outcome::Gone);
+        }
+    }
+
+    /// Moves the locks at and above `at` to `right`; who waits there asks again at the new range.
+    pub fn split_into(&self, at: &Key, right: &Locks) {
+        let (table, waits) = self.state.lock().table.split_off(at);
+        right.state.lock().table = table;
+        for id in waits {
+            self.deadlocks.end(id, Outcome::Gone);
+        }
+    }
+
+    /// Keys with a lock or a wait.
+    pub fn len(&self) -> usize {
+        self.state.lock().table.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Joins the queue, unless the lock came free meanwhile.
+    fn enqueue(&self, txn: TxnId, node: NodeId, key: &Key, mode: LockMode) -> Result<Option<Queued<'_>>, KvError> {
+        let (id, told) = self.deadlocks.begin();
+        let queued = Queued { locks: self, id, told };
+        let mut state = self.state.lock();
+        match state.table.acquire(txn, node, key, mode, Some(id)) {
+            Acquired::Granted => {
+                drop(state);
+                Ok(None)
+            }
+            Acquired::Busy { .. } => unreachable!("a request that waits is granted or queued"),
+            Acquired::Waiting { blockers } => {
+                let cycle = self.deadlocks.graph.lock().set(id, txn, self.range, blockers);
+                drop(state);
+                match cycle {
+                    Some(cycle) => {
+                        probe!("deadlock_within_a_node");
+                        Err(KvError::Deadlock { cycle })
+                    }
+                    None => Ok(Some(queued)),
+                }
+            }
+        }
+    }
+
+    /// Wakes those whose turn has come; keeps the graph exact for the others.
+    fn publish(&self, state: &mut State, changes: Changes) {
+        let mut todo = vec![changes];
+        while let Some(changes) = todo.pop() {
+            for id in changes.granted {
+                self.deadlocks.end(id, Outcome::Granted);
+            }
+            for id in changes.withdrawn {
+                self.deadlocks.end(id, Outcome::Ended);
+            }
+            for (id, blockers) in changes.blocked {
+                let cycle = self.deadlocks.graph.lock().update(id, blockers);
+                if let Some(cycle) = cycle {
+                    self.deadlocks.end(id, Outcome::Deadlock(cycle));
+                    todo.push(state.table.cancel(id));
+                }
+            }
+        }
+    }
+}
+
+/// A place in a queue; given up when dropped (the statement was cancelled, or its time is up).
+struct Queued<'a> {
+    locks: &'a Locks,
+    id: WaitId,
+    told: oneshot::Receiver<Outcome>,
+}
+
+impl Queued<'_> {
+    fn finished(self, outcome: Outcome) -> Result<bool, KvError> {
+        match outcome {
+            Outcome::Granted => Ok(true),
+            Outcome::Deadlock(cycle) => Err(KvError::Deadlock { cycle }),
+            Outcome::Ended => Err(KvError::TxnAborted),
+            Outcome::Gone => Err(KvError::NotLeader { range: self.locks.range, leader: None }),
+        }
+    }
+
+    /// The grant may have crossed the time limit on its way.
+    fn timed_out(mut self, key: &Key, holder: TxnId) -> Result<bool, KvError> {
+        match self.told.try_recv() {
+            Ok(outcome) => self.finished(outcome),
+            Err(_) => Err(KvError::LockNotAvailable { key: key.clone(), holder, timed_out: true }),
+        }
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.locks.deadlocks.end(self.id, Outcome::Gone);
+        let mut state = self.locks.state.lock();
+        let changes = state.table.cancel(self.id);
+        self.locks.publish(&mut state, changes);
+    }
+}
+
+#[cfg(test)]
+mod tests;
