@@ -25,9 +25,11 @@ mod engine;
 mod error;
 pub mod memory;
 pub mod raftlog;
+pub mod rocks;
 
 pub use batch::{Batch, Operation};
 pub use engine::{DiskUsage, Durability, Engine, Family, Iter, SUFFIX_LEN, Snapshot};
 pub use error::{Error, Result};
 pub use memory::{MemoryDisk, MemoryEngine};
 pub use raftlog::{LogEntry, RaftLog};
+pub use rocks::{Identity, Member, RocksEngine, RocksOptions, StoreDirectory};
