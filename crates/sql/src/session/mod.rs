@@ -11,6 +11,7 @@
 mod cancel;
 mod output;
 mod server;
+mod settings;
 
 use std::sync::Arc;
 use std::time::Duration;
