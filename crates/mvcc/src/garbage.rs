@@ -32,7 +32,8 @@ pub fn collect_versions(
     versions_max: u64,
     visited_max: u64,
 ) -> Result<Collected> {
-    let mut collector = Collector { floor, collected: Collected::default(), key: Vec::new(), covered: false, deletion: None };
+    let mut collector =
+        Collector { floor, collected: Collected::default(), key: Vec::new(), covered: false, deletion: None };
     let mut visited = 0;
     let mut iter = snapshot.iter(Family::Data, &span.start, &entries_end(&span.end));
     iter.seek(&span.start)?;

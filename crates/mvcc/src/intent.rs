@@ -84,6 +84,7 @@ impl<'s> Intents<'s> {
         Ok(Intents { iter, started: false, start: span.start.clone() })
     }
 
+    #[expect(clippy::should_implement_trait, reason = "it may fail")]
     pub fn next(&mut self) -> Result<Option<(Key, Intent)>> {
         if self.started {
             self.iter.next()?;

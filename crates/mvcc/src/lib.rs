@@ -35,16 +35,16 @@
 //! [`Batch`]: storage::Batch
 
 mod bounds;
-mod version;
-mod read;
-mod scan;
-mod intent;
-mod record;
+mod checksum;
 mod codec;
 mod garbage;
+mod intent;
+mod read;
+mod record;
+mod scan;
 mod size;
 mod transfer;
-mod checksum;
+mod version;
 
 pub use checksum::checksum;
 pub use garbage::{Collected, collect_records, collect_versions};

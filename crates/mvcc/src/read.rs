@@ -36,7 +36,12 @@ pub fn version_by_writer(snapshot: &dyn Snapshot, key: &[u8], writer: TxnId) -> 
 
 /// A key of `span` that has a version in `(from, to]`, and its newest such number. Intents are another
 /// question.
-pub fn changed_in(snapshot: &dyn Snapshot, span: &Span, from: Timestamp, to: Timestamp) -> Result<Option<(Key, Timestamp)>> {
+pub fn changed_in(
+    snapshot: &dyn Snapshot,
+    span: &Span,
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Option<(Key, Timestamp)>> {
     if let Some(key) = span.as_point() {
         let found = seek(snapshot, key, to)?.filter(|(head, _)| head.at > from);
         return Ok(found.map(|(head, _)| (key.clone(), head.at)));

@@ -20,7 +20,11 @@ pub enum Record {
     /// The transaction has intents and has shown a sign of life here.
     Pending,
     /// Committed as soon as each of `keys` has an intent of it at a number not above `at`.
-    Staging { at: Timestamp, attempt: u32, keys: Vec<Key> },
+    Staging {
+        at: Timestamp,
+        attempt: u32,
+        keys: Vec<Key>,
+    },
     Committed {
         at: Timestamp,
         /// All its intents are known to be resolved and applied: the record may go below the garbage floor.

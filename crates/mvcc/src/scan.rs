@@ -102,6 +102,7 @@ impl<'s> Scan<'s> {
     }
 
     /// The next row, until there is none. Not to be called again after an error.
+    #[expect(clippy::should_implement_trait, reason = "it may fail and it lends")]
     pub fn next(&mut self) -> Result<Option<Row<'_>>> {
         let found = match self.direction {
             Direction::Forward => self.advance()?,

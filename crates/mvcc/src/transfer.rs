@@ -33,7 +33,12 @@ impl Cursor {
 }
 
 /// A chunk of about `bytes_max` bytes (at least one entry, if there is one) and where the next begins.
-pub fn export_chunk(snapshot: &dyn Snapshot, span: &Span, cursor: &Cursor, bytes_max: usize) -> Result<(Bytes, Option<Cursor>)> {
+pub fn export_chunk(
+    snapshot: &dyn Snapshot,
+    span: &Span,
+    cursor: &Cursor,
+    bytes_max: usize,
+) -> Result<(Bytes, Option<Cursor>)> {
     let mut chunk = vec![0; 4];
     chunk.push(FORMAT);
     let mut entry = cursor.entry.clone();

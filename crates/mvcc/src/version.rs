@@ -34,7 +34,14 @@ pub struct Version {
 }
 
 /// Writes a version; `None` deletes.
-pub fn put_version(batch: &mut Batch, key: &[u8], at: Timestamp, writer: TxnId, value: Option<&[u8]>, changes_key: bool) {
+pub fn put_version(
+    batch: &mut Batch,
+    key: &[u8],
+    at: Timestamp,
+    writer: TxnId,
+    value: Option<&[u8]>,
+    changes_key: bool,
+) {
     assert!(!key.is_empty(), "the empty key is only a bound");
     let mut stored = Vec::with_capacity(HEADER_LEN + value.map_or(0, <[u8]>::len));
     let deleted = if value.is_none() { DELETED } else { 0 };

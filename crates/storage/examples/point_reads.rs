@@ -32,10 +32,14 @@ fn main() {
 
 fn report(state: &str, engine: &RocksEngine) {
     println!("{state}");
-    measure("  present, a snapshot each", |number| engine.snapshot().seek_suffix(&key(number), [0; 8]).unwrap().is_some());
+    measure("  present, a snapshot each", |number| {
+        engine.snapshot().seek_suffix(&key(number), [0; 8]).unwrap().is_some()
+    });
     let snapshot = engine.snapshot();
     measure("  present, one snapshot   ", |number| snapshot.seek_suffix(&key(number), [0; 8]).unwrap().is_some());
-    measure("  absent, one snapshot    ", |number| snapshot.seek_suffix(&key(number + KEYS), [0; 8]).unwrap().is_none());
+    measure("  absent, one snapshot    ", |number| {
+        snapshot.seek_suffix(&key(number + KEYS), [0; 8]).unwrap().is_none()
+    });
     measure("  absent intent           ", |number| snapshot.get(Family::Intents, &key(number)).unwrap().is_none());
     measure("  a snapshot alone        ", |_| {
         drop(engine.snapshot());

@@ -6,10 +6,21 @@ use crate::Family;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
-    Put { family: Family, key: Bytes, value: Bytes },
-    Delete { family: Family, key: Bytes },
+    Put {
+        family: Family,
+        key: Bytes,
+        value: Bytes,
+    },
+    Delete {
+        family: Family,
+        key: Bytes,
+    },
     /// Every key in `start..end`. Not for spans that hold live user data (see docs/architecture.md).
-    DeleteRange { family: Family, start: Bytes, end: Bytes },
+    DeleteRange {
+        family: Family,
+        start: Bytes,
+        end: Bytes,
+    },
 }
 
 /// In order; a later operation on a key wins.

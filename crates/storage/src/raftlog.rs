@@ -283,7 +283,10 @@ impl RaftLog {
     }
 
     fn gap(&self, expected: u64, found: u64) -> Error {
-        Error::Corrupt(format!("the log of range {} has a hole: entry {expected} is missing, {found} is there", self.range))
+        Error::Corrupt(format!(
+            "the log of range {} has a hole: entry {expected} is missing, {found} is there",
+            self.range
+        ))
     }
 
     fn check_invariants(&self) {

@@ -6,7 +6,8 @@ use std::path::Path;
 use bytes::Bytes;
 use proptest::prelude::*;
 use storage::{
-    Batch, Durability, Engine, Family, Iter, MemoryDisk, MemoryEngine, RocksEngine, RocksOptions, Snapshot, StoreDirectory,
+    Batch, Durability, Engine, Family, Iter, MemoryDisk, MemoryEngine, RocksEngine, RocksOptions, Snapshot,
+    StoreDirectory,
 };
 
 type Pair = (Bytes, Bytes);
@@ -52,7 +53,9 @@ fn suffix() -> impl Strategy<Value = u64> {
 
 fn key(family: Family) -> BoxedStrategy<Bytes> {
     match family {
-        Family::Data => (prefix(), suffix()).prop_map(|(key, suffix)| [&key[..], &suffix.to_be_bytes()].concat().into()).boxed(),
+        Family::Data => {
+            (prefix(), suffix()).prop_map(|(key, suffix)| [&key[..], &suffix.to_be_bytes()].concat().into()).boxed()
+        }
         _ => prop::collection::vec(prop::sample::select(vec![0_u8, 1, 0xff]), 1..4).prop_map(Bytes::from).boxed(),
     }
 }
@@ -62,7 +65,8 @@ fn family() -> impl Strategy<Value = Family> {
 }
 
 fn bounds(family: Family) -> impl Strategy<Value = (Bytes, Bytes)> {
-    let bound = move || prop_oneof![4 => key(family), 1 => Just(Bytes::new()), 1 => Just(Bytes::from_static(&[0xff; 12]))];
+    let bound =
+        move || prop_oneof![4 => key(family), 1 => Just(Bytes::new()), 1 => Just(Bytes::from_static(&[0xff; 12]))];
     (bound(), bound())
 }
 

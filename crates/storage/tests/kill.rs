@@ -4,7 +4,6 @@
 //! before what was flushed or synced.
 //!
 //! The child is this test binary again ([`the_child`]); both sides derive the operations from a seed.
-#![expect(clippy::disallowed_methods, reason = "a test may start processes and has its own seeds")]
 
 use std::fs;
 use std::path::Path;
@@ -129,7 +128,10 @@ fn check(seed: u64, progress: &Progress, found: &[(Family, Bytes, Bytes)]) {
         (progress.synced.max(flush_cut)..=writes.len()).any(|log_cut| found == state_at(&writes, flush_cut, log_cut))
     });
     let Progress { written, flushed, synced, .. } = progress;
-    assert!(allowed, "seed {seed}: {written} batches, {flushed} flushed, {synced} synced, and this is no state between");
+    assert!(
+        allowed,
+        "seed {seed}: {written} batches, {flushed} flushed, {synced} synced, and this is no state between"
+    );
 }
 
 fn state_at(writes: &[(Batch, Durability)], flush_cut: usize, log_cut: usize) -> Vec<(Family, Bytes, Bytes)> {

@@ -125,7 +125,9 @@ impl Snapshot for MemorySnapshot {
         let end = [prefix, &[0xff; SUFFIX_LEN + 1]].concat();
         let live = self.inner.live.read();
         let found = live.first(Family::Data, Bound::Included(&from), &end, self.sequence);
-        let Some((key, value)) = found.filter(|(key, _)| key.len() == prefix.len() + SUFFIX_LEN && key.starts_with(prefix)) else {
+        let Some((key, value)) =
+            found.filter(|(key, _)| key.len() == prefix.len() + SUFFIX_LEN && key.starts_with(prefix))
+        else {
             return Ok(None);
         };
         Ok(key.last_chunk().map(|suffix| (*suffix, value.clone())))
@@ -151,7 +153,7 @@ struct MemoryIter<'s> {
 }
 
 impl MemoryIter<'_> {
-    fn to_first(&mut self, from: Bound<&[u8]>) -> Result<()> {
+    fn move_to_first(&mut self, from: Bound<&[u8]>) -> Result<()> {
         self.snapshot.inner.check_read()?;
         let live = self.snapshot.inner.live.read();
         let found = live.first(self.family, from, &self.end, self.snapshot.sequence);
@@ -159,7 +161,7 @@ impl MemoryIter<'_> {
         Ok(())
     }
 
-    fn to_last(&mut self, to: Bound<&[u8]>) -> Result<()> {
+    fn move_to_last(&mut self, to: Bound<&[u8]>) -> Result<()> {
         self.snapshot.inner.check_read()?;
         let live = self.snapshot.inner.live.read();
         let found = live.last(self.family, &self.start, to, self.snapshot.sequence);
@@ -175,25 +177,25 @@ impl MemoryIter<'_> {
 impl Iter for MemoryIter<'_> {
     fn seek(&mut self, key: &[u8]) -> Result<()> {
         let from = key.max(&self.start).to_vec();
-        self.to_first(Bound::Included(&from))
+        self.move_to_first(Bound::Included(&from))
     }
 
     fn seek_for_prev(&mut self, key: &[u8]) -> Result<()> {
         if *key >= *self.end {
             let end = self.end.clone();
-            return self.to_last(Bound::Excluded(&end));
+            return self.move_to_last(Bound::Excluded(&end));
         }
-        self.to_last(Bound::Included(key))
+        self.move_to_last(Bound::Included(key))
     }
 
     fn next(&mut self) -> Result<()> {
         let key = self.entry().0.clone();
-        self.to_first(Bound::Excluded(&key))
+        self.move_to_first(Bound::Excluded(&key))
     }
 
     fn prev(&mut self) -> Result<()> {
         let key = self.entry().0.clone();
-        self.to_last(Bound::Excluded(&key))
+        self.move_to_last(Bound::Excluded(&key))
     }
 
     fn valid(&self) -> bool {

@@ -24,7 +24,8 @@ type Versions = Vec<(u64, Option<Bytes>)>;
 
 impl Versioned {
     pub(super) fn new(entries: Entries) -> Versioned {
-        let families = entries.map(|family| family.into_iter().map(|(key, value)| (key, vec![(0, Some(value))])).collect());
+        let families =
+            entries.map(|family| family.into_iter().map(|(key, value)| (key, vec![(0, Some(value))])).collect());
         Versioned { families, ..Versioned::default() }
     }
 
@@ -37,7 +38,8 @@ impl Versioned {
                 Operation::DeleteRange { family, start, end } => {
                     if start < end {
                         let map = &self.families[family_index(*family)];
-                        let keys: Vec<Bytes> = map.range(start.clone()..end.clone()).map(|(key, _)| key.clone()).collect();
+                        let keys: Vec<Bytes> =
+                            map.range(start.clone()..end.clone()).map(|(key, _)| key.clone()).collect();
                         for key in keys {
                             self.set(*family, key, None);
                         }
@@ -70,7 +72,13 @@ impl Versioned {
         visible(self.families[family_index(family)].get(key)?, sequence)
     }
 
-    pub(super) fn first(&self, family: Family, from: Bound<&[u8]>, end: &[u8], sequence: u64) -> Option<(&Bytes, &Bytes)> {
+    pub(super) fn first(
+        &self,
+        family: Family,
+        from: Bound<&[u8]>,
+        end: &[u8],
+        sequence: u64,
+    ) -> Option<(&Bytes, &Bytes)> {
         if is_empty(from, Bound::Excluded(end)) {
             return None;
         }
@@ -78,7 +86,13 @@ impl Versioned {
         range.find_map(|(key, versions)| Some((key, visible(versions, sequence)?)))
     }
 
-    pub(super) fn last(&self, family: Family, start: &[u8], to: Bound<&[u8]>, sequence: u64) -> Option<(&Bytes, &Bytes)> {
+    pub(super) fn last(
+        &self,
+        family: Family,
+        start: &[u8],
+        to: Bound<&[u8]>,
+        sequence: u64,
+    ) -> Option<(&Bytes, &Bytes)> {
         if is_empty(Bound::Included(start), to) {
             return None;
         }

@@ -144,7 +144,9 @@ impl Inner {
     fn check_background(&self) -> Result<()> {
         match self.db.property_int_value(rocksdb::properties::BACKGROUND_ERRORS) {
             Ok(None | Some(0)) => Ok(()),
-            Ok(Some(errors)) => Err(self.poison.end(Error::Disk(format!("{errors} background jobs of RocksDB failed")))),
+            Ok(Some(errors)) => {
+                Err(self.poison.end(Error::Disk(format!("{errors} background jobs of RocksDB failed"))))
+            }
             Err(error) => Err(self.poison.write_failed(&error)),
         }
     }
