@@ -42,6 +42,8 @@ pub struct Knobs {
     pub node_heartbeat: Duration,
     /// Age of a node's last heartbeat after which its session, and with it its locks, is over.
     pub node_expiry: Duration,
+    /// Age of a node's last heartbeat after which its replicas are replaced.
+    pub repair_after: Duration,
     /// Versions older than this may be collected.
     pub gc_ttl: Duration,
     /// Test setting: split each new table into this many ranges.
@@ -69,6 +71,7 @@ impl Default for Knobs {
             range_unavailable: Duration::from_secs(15),
             node_heartbeat: Duration::from_millis(500),
             node_expiry: Duration::from_secs(5),
+            repair_after: Duration::from_secs(300),
             gc_ttl: Duration::from_secs(600),
             split_new_tables: 1,
         }

@@ -24,6 +24,11 @@ pub enum ClusterRequest {
     Survey,
     /// Edges of the waits-for graph as one node sees them now (rule 10).
     WaitsFor { edges: Vec<WaitEdge> },
+    /// To a node: which of these waits, of those it reported, still stand?
+    StandingWaits { edges: Vec<WaitEdge> },
+    /// To a node: end this wait with [`KvError::Deadlock`](crate::KvError::Deadlock), if it still stands. `cycle`
+    /// begins with the waiter.
+    BreakWait { edge: WaitEdge, cycle: Vec<TxnId> },
     /// To a node: create a replica that waits for a snapshot or log from its leader.
     CreateReplica { range: RangeDescriptor, replica: ReplicaId },
     /// To any node: who are you and whom do you know? Answered without a quorum.
@@ -43,6 +48,9 @@ pub enum ClusterReply {
     Located { descriptor: RangeDescriptor, leader: Option<NodeId> },
     Survey(Survey),
     Hello { cluster: Option<u64>, node: Option<NodeId>, protocol: u32, nodes: Vec<NodeInfo> },
+    Waits { edges: Vec<WaitEdge> },
+    /// Did the wait still stand? It is broken now.
+    WaitBroken { stood: bool },
 }
 
 /// Numbers and the catalog that holds at them.

@@ -14,6 +14,8 @@ wire_enum!(ClusterRequest {
     8 => WaitsFor { edges },
     9 => CreateReplica { range, replica },
     10 => Hello { cluster, protocol, address },
+    11 => StandingWaits { edges },
+    12 => BreakWait { edge, cycle },
 });
 wire_enum!(ClusterReply {
     1 => Timestamps(reply),
@@ -24,6 +26,8 @@ wire_enum!(ClusterReply {
     6 => Located { descriptor, leader },
     7 => Survey(survey),
     8 => Hello { cluster, node, protocol, nodes },
+    9 => Waits { edges },
+    10 => WaitBroken { stood },
 });
 
 wire_struct!(TimestampReply { first, count, catalog, unsettled });

@@ -32,7 +32,7 @@ mod wire;
 use bytes::Bytes;
 use thiserror::Error;
 
-pub(crate) use wire::{Input, Output, Wire};
+pub use wire::{Input, Output, Wire};
 
 use crate::{RaftEnvelope, Request, Response};
 
@@ -91,6 +91,16 @@ pub fn encode_raft(envelope: &RaftEnvelope) -> Bytes {
 }
 
 pub fn decode_raft(bytes: Bytes) -> Result<RaftEnvelope, DecodeError> {
+    decode(bytes)
+}
+
+/// Any of this crate's types, and lists and pairs of them, in the form they have on the wire: also how
+/// `placement` and `node` keep them on disk.
+pub fn encode_record(record: &impl Wire) -> Bytes {
+    encode(record, VERSION)
+}
+
+pub fn decode_record<T: Wire>(bytes: Bytes) -> Result<T, DecodeError> {
     decode(bytes)
 }
 

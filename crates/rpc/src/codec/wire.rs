@@ -7,22 +7,23 @@ use keyspace::{Epoch, IndexId, Key, NodeId, RangeId, ReplicaId, Span, TableId, T
 
 use super::DecodeError;
 
-pub(crate) trait Wire: Sized {
+/// A value that has a form on the wire.
+pub trait Wire: Sized {
     fn put(&self, out: &mut Output<'_>);
     fn take(input: &mut Input) -> Result<Self, DecodeError>;
 }
 
-pub(crate) struct Output<'a> {
-    pub bytes: &'a mut Vec<u8>,
+/// Where a message is written.
+pub struct Output<'a> {
+    pub(super) bytes: &'a mut Vec<u8>,
     /// What the reader understands.
-    #[expect(dead_code, reason = "asked by the first message that grows a field")]
     pub version: u8,
 }
 
-pub(crate) struct Input {
+/// What is left of a message that is being read.
+pub struct Input {
     bytes: Bytes,
     /// What the writer wrote.
-    #[expect(dead_code, reason = "asked by the first message that grows a field")]
     pub version: u8,
 }
 

@@ -1,0 +1,222 @@
+//! The shell around the parts: follows leadership of the system range, answers requests, carries decisions
+//! out.
+//!
+//! Everything a leader knows belongs to one term ([`Leading`]). Losing leadership throws it away; gaining it
+//! loads what is persisted and waits for heartbeats to tell the rest.
+
+mod carry_out;
+mod leading;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use env::{BoxFuture, Env};
+use keyspace::{NodeId, SYSTEM_RANGE};
+use parking_lot::Mutex;
+use rpc::cluster::{ClusterReply, ClusterRequest, ClusterResponse, Survey};
+use rpc::{KvError, KvResult, Network};
+use tokio::sync::Notify;
+
+use crate::timestamps::LocalOracle;
+use crate::{Decision, LeaderClient, Neighbours, SystemRange, TimestampClient};
+use leading::Leading;
+
+/// Decisions that are remembered.
+const LOG_LENGTH: usize = 1000;
+
+/// Numbers in one answer at most.
+const TIMESTAMPS_MAX: u32 = 1 << 20;
+
+/// One per node. Cheap to clone.
+#[derive(Clone)]
+pub struct Placement(Arc<Shared>);
+
+struct Shared {
+    env: Env,
+    range: Arc<dyn SystemRange>,
+    network: Arc<dyn Network>,
+    neighbours: Neighbours,
+    oracle: Arc<LocalOracle>,
+    leader: LeaderClient,
+    timestamps: TimestampClient,
+    leading: Mutex<Option<Arc<Leading>>>,
+    log: Mutex<VecDeque<LoggedDecision>>,
+    /// Something happened that may call for a decision.
+    news: Notify,
+}
+
+/// One line of the placement log.
+#[derive(Clone, Debug)]
+pub struct LoggedDecision {
+    pub wall_ms: u64,
+    pub decision: Decision,
+    /// What went wrong.
+    pub failure: Option<String>,
+}
+
+impl Placement {
+    pub fn new(env: Env, range: Arc<dyn SystemRange>, network: Arc<dyn Network>, neighbours: Neighbours) -> Placement {
+        let oracle = Arc::new(LocalOracle::new(env.clone(), range.clone()));
+        let leader = LeaderClient::new(env.clone(), network.clone(), neighbours.clone());
+        let timestamps = TimestampClient::new(env.clone(), oracle.clone(), leader.clone());
+        let (leading, log, news) = (Mutex::default(), Mutex::default(), Notify::new());
+        Placement(Arc::new(Shared { env, range, network, neighbours, oracle, leader, timestamps, leading, log, news }))
+    }
+
+    /// Begins to follow the leadership of the system range.
+    pub fn start(&self) {
+        let shared = self.0.clone();
+        self.0.env.spawn("placement", async move { shared.follow_leadership().await });
+    }
+
+    pub fn timestamps(&self) -> &TimestampClient {
+        &self.0.timestamps
+    }
+
+    pub fn leader(&self) -> &LeaderClient {
+        &self.0.leader
+    }
+
+    /// The last decisions of this node, oldest first.
+    pub fn log(&self) -> Vec<LoggedDecision> {
+        self.0.log.lock().iter().cloned().collect()
+    }
+
+    /// Nodes and ranges as the leader sees them; `None` when this node does not lead.
+    pub fn survey(&self) -> Option<Survey> {
+        self.0.leading().map(|leading| leading.survey(self.0.env.now()))
+    }
+
+    /// Answers what concerns the system range's leader.
+    pub fn call(&self, from: NodeId, request: ClusterRequest) -> BoxFuture<'_, ClusterResponse> {
+        Box::pin(async move { self.0.answer(from, request).await })
+    }
+}
+
+impl Shared {
+    async fn answer(&self, from: NodeId, request: ClusterRequest) -> ClusterResponse {
+        match request {
+            ClusterRequest::Timestamps { count } if count <= TIMESTAMPS_MAX => {
+                self.oracle.timestamps(count).await.map(ClusterReply::Timestamps)
+            }
+            ClusterRequest::Timestamps { .. } => Err(KvError::NotSupported { what: "so many timestamps at once".into() }),
+            ClusterRequest::AnnounceCatalogChange { txn } => self.oracle.announce(txn).map(|()| ClusterReply::Done),
+            ClusterRequest::AllocateIds { kind, count } => {
+                let first = self.must_lead()?.allocate(self, kind, count).await?;
+                Ok(ClusterReply::Ids { first })
+            }
+            ClusterRequest::Join(request) => match self.leading() {
+                Some(leading) => leading.join(self, request).await,
+                // A seed passes it on; among nodes it is asked of the leader.
+                None if from == NodeId(0) => self.leader.ask(|| ClusterRequest::Join(request.clone())).await,
+                None => Err(self.not_leader()),
+            },
+            ClusterRequest::Heartbeat(status) => {
+                let nodes = self.must_lead()?.heartbeat(self, status).await?;
+                Ok(ClusterReply::Heartbeat { nodes })
+            }
+            ClusterRequest::Locate { key } => {
+                let (descriptor, leader) = self.must_lead()?.locate(&key)?;
+                Ok(ClusterReply::Located { descriptor, leader })
+            }
+            ClusterRequest::Survey => Ok(ClusterReply::Survey(match self.leading() {
+                Some(leading) => leading.survey(self.env.now()),
+                None => Survey { nodes: self.neighbours.list(), ranges: Vec::new() },
+            })),
+            ClusterRequest::WaitsFor { edges } => {
+                self.must_lead()?.report_waits(from, edges, self.env.now());
+                Ok(ClusterReply::Done)
+            }
+            ClusterRequest::StandingWaits { .. }
+            | ClusterRequest::BreakWait { .. }
+            | ClusterRequest::CreateReplica { .. }
+            | ClusterRequest::Hello { .. } => Err(KvError::NotSupported { what: "a question to the node itself".into() }),
+        }
+    }
+
+    fn leading(&self) -> Option<Arc<Leading>> {
+        self.leading.lock().clone()
+    }
+
+    fn must_lead(&self) -> KvResult<Arc<Leading>> {
+        self.leading().ok_or_else(|| self.not_leader())
+    }
+
+    fn not_leader(&self) -> KvError {
+        KvError::NotLeader { range: SYSTEM_RANGE, leader: self.range.leader_hint() }
+    }
+
+    async fn follow_leadership(self: Arc<Self>) {
+        let mut terms = self.range.term();
+        loop {
+            let term = *terms.borrow_and_update();
+            if self.leading().map(|leading| leading.term()) != term {
+                self.end();
+                if let Some(term) = term {
+                    match self.begin(term).await {
+                        Ok(()) => tracing::info!(term, "leads the system range"),
+                        Err(error) => {
+                            tracing::warn!(term, %error, "could not begin to lead the system range");
+                            self.env.sleep(Duration::from_millis(50)).await;
+                            // The term may stand, and what failed may succeed.
+                            if *terms.borrow() == Some(term) {
+                                continue;
+                            }
+                        }
+                    }
+                }
+            }
+            if terms.changed().await.is_err() {
+                self.end();
+                return;
+            }
+        }
+    }
+
+    fn end(&self) {
+        self.oracle.follow();
+        if let Some(leading) = self.leading.lock().take() {
+            tracing::info!(term = leading.term(), "leads the system range no longer");
+            self.news.notify_one();
+        }
+    }
+
+    async fn begin(self: &Arc<Self>, term: u64) -> KvResult<()> {
+        let leading = Arc::new(Leading::load(term, &*self.range, &self.env)?);
+        self.oracle.lead(term).await?;
+        *self.leading.lock() = Some(leading.clone());
+        let shared = self.clone();
+        self.env.spawn("placement leader", async move { shared.lead(leading).await });
+        Ok(())
+    }
+
+    /// Decides and carries out, again and again, until the term is over.
+    async fn lead(&self, leading: Arc<Leading>) {
+        let mut deadlocks_searched = self.env.now();
+        while self.leading().is_some_and(|now| Arc::ptr_eq(&now, &leading)) {
+            let now = self.env.now();
+            if now.since(deadlocks_searched) >= leading::DEADLOCK_SEARCH {
+                deadlocks_searched = now;
+                self.break_deadlocks(&leading).await;
+            }
+            let decisions = leading.plan(self.env.now(), self.env.knobs().repair_after);
+            futures::future::join_all(decisions.into_iter().map(|decision| self.carry_out(&leading, decision))).await;
+            let _news = self.env.timeout(self.env.knobs().node_heartbeat, self.news.notified()).await;
+        }
+    }
+
+    fn remember(&self, decision: Decision, failure: Option<String>) {
+        let mut log = self.log.lock();
+        if log.len() == LOG_LENGTH {
+            log.pop_front();
+        }
+        log.push_back(LoggedDecision { wall_ms: self.env.wall_ms(), decision, failure });
+    }
+}
+
+impl std::fmt::Debug for Placement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Placement({:?})", self.0.leader)
+    }
+}
