@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use keyspace::{Key, Timestamp, TxnId};
+use rpc::KvError;
 use thiserror::Error;
 
 pub type TxnResult<T> = Result<T, TxnError>;
@@ -51,4 +52,45 @@ pub enum TxnError {
     Corrupt { what: String },
     #[error("not supported: {what}")]
     NotSupported { what: String },
+}
+
+impl TxnError {
+    pub(crate) fn serialization(why: &str, key: Option<Key>, other: Option<TxnId>) -> TxnError {
+        TxnError::Serialization { why: why.to_owned(), key, other }
+    }
+}
+
+/// What a range's answer means to a transaction whose fate is not in doubt.
+impl From<KvError> for TxnError {
+    fn from(error: KvError) -> TxnError {
+        let conflict = TxnError::serialization;
+        match error {
+            KvError::Pushed { key, .. } => conflict("a concurrent transaction read what this one writes", Some(key), None),
+            KvError::WriteTooOld { key, .. } => conflict("concurrent update", Some(key), None),
+            KvError::ReadChanged { key, .. } => conflict("read/write dependencies among transactions", Some(key), None),
+            KvError::LockLost { key } => conflict("a row lock was lost with the node that kept it", Some(key), None),
+            KvError::GaveWay { key, holder } => conflict("concurrent commit", Some(key), Some(holder)),
+            KvError::TxnAborted => conflict("the transaction was aborted by another one", None, None),
+            KvError::LockNotAvailable { key, holder, timed_out } => {
+                TxnError::LockNotAvailable { key, holder, timed_out }
+            }
+            KvError::Deadlock { cycle } => TxnError::Deadlock { cycle },
+            KvError::BelowGarbageFloor { at, floor } => TxnError::SnapshotTooOld { at, floor },
+            KvError::KeyExists { key } => TxnError::KeyExists { key },
+            KvError::Evaluation { error } => TxnError::Evaluation { error },
+            KvError::Corrupt { what } => TxnError::Corrupt { what },
+            KvError::NotSupported { what } => TxnError::NotSupported { what },
+            KvError::TooLarge { bytes } => TxnError::NotSupported { what: format!("a row of {bytes} bytes") },
+            KvError::TxnCommitted { at } => {
+                TxnError::Corrupt { what: format!("a request of a transaction that is committed at {at}") }
+            }
+            KvError::NotLeader { .. }
+            | KvError::StaleEpoch { .. }
+            | KvError::RangeNotFound { .. }
+            | KvError::Ambiguous { .. }
+            | KvError::Unavailable { .. }
+            | KvError::OracleUnavailable
+            | KvError::Stopping { .. } => TxnError::Unavailable { why: error.to_string() },
+        }
+    }
 }

@@ -15,11 +15,49 @@
 //!   Err(StatementRestart)?         a locked row has a newer version: txn.restart_statement(), run it again
 //! txn.commit()
 //! ```
+//!
+//! ## Where things are
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `client.rs`, `transaction.rs` | what `sql` holds in its hands |
+//! | `route.rs` | from keys to the leaders of their ranges |
+//! | `buffer.rs`, `scratch.rs` | writes until commit, in memory and spilled |
+//! | `read.rs`, `scan.rs` | point reads and scans, own writes merged in |
+//! | `read_set.rs`, `lock_set.rs`, `moving.rs` | what must still hold when the transaction moves to a later number |
+//! | `commit.rs`, `commit/`, `resolve.rs`, `release.rs` | the end |
+//! | `fake/` | a cluster in one process, for tests (feature `fake`) |
+
+mod client;
+mod transaction;
+
+mod oracle;
+mod route;
+
+mod buffer;
+mod scratch;
+
+mod read;
+mod scan;
+
+mod lock_set;
+mod moving;
+mod read_set;
+
+mod commit;
+mod release;
+mod resolve;
 
 mod error;
-mod skeleton;
+mod metrics;
 
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
+
+pub use client::{Isolation, TxnClient, TxnOptions};
 pub use error::{TxnError, TxnResult};
-pub use rpc::cluster::IdKind;
-pub use rpc::range::{KeyValue, LockMode, LockSpec, LockWait};
-pub use skeleton::*;
+pub use oracle::{Oracle, SchemaGuard, Stamp};
+pub use route::Directory;
+pub use scan::{Scan, ScanSpec};
+pub use scratch::{MemoryScratch, Scratch, ScratchFile};
+pub use transaction::{Savepoint, Sequence, Transaction, Visible};

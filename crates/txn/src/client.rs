@@ -1,0 +1,145 @@
+//! Where transactions begin: one [`TxnClient`] per node, shared by all its sessions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use env::{Budget, Env, Mono};
+use keyspace::{Key, NodeId, ReplicaId, Timestamp, TxnId};
+use parking_lot::Mutex;
+use rpc::Network;
+use rpc::cluster::IdKind;
+use rpc::range::{AdminRequest, RangeBody};
+
+use crate::metrics::Metrics;
+use crate::oracle::{Oracle, Stamp};
+use crate::route::{Directory, Patience, Router, Sent};
+use crate::scratch::Scratch;
+use crate::transaction::{Core, State};
+use crate::{Transaction, TxnError, TxnResult};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Isolation {
+    ReadCommitted,
+    RepeatableRead,
+    Serializable,
+}
+
+#[derive(Clone, Debug)]
+pub struct TxnOptions {
+    pub isolation: Isolation,
+    pub read_only: bool,
+    /// Read at this number instead of a fresh one (`AS OF SYSTEM TIME`); implies read-only.
+    pub as_of: Option<Timestamp>,
+    pub lock_timeout: Option<Duration>,
+}
+
+impl Default for TxnOptions {
+    fn default() -> TxnOptions {
+        TxnOptions { isolation: Isolation::Serializable, read_only: false, as_of: None, lock_timeout: None }
+    }
+}
+
+/// One per node; cheap to clone.
+#[derive(Clone)]
+pub struct TxnClient {
+    shared: Arc<Client>,
+}
+
+/// What all transactions of a node share.
+pub(crate) struct Client {
+    pub env: Env,
+    pub oracle: Arc<dyn Oracle>,
+    pub router: Router,
+    pub metrics: Arc<Metrics>,
+    pub scratch: Option<Arc<dyn Scratch>>,
+    pub budget: Option<Budget>,
+}
+
+impl TxnClient {
+    pub fn new(
+        env: Env,
+        node: NodeId,
+        network: Arc<dyn Network>,
+        oracle: Arc<dyn Oracle>,
+        directory: Arc<dyn Directory>,
+    ) -> TxnClient {
+        let metrics = Arc::new(Metrics::new(env.metrics()));
+        let router = Router::new(env.clone(), node, network, directory, metrics.clone());
+        TxnClient { shared: Arc::new(Client { env, oracle, router, metrics, scratch: None, budget: None }) }
+    }
+
+    /// Where write buffers go that outgrow [`env::Knobs::write_buffer_bytes`]. Without it such a transaction fails with
+    /// [`TxnError::OutOfMemory`].
+    pub fn with_scratch(mut self, scratch: Arc<dyn Scratch>) -> TxnClient {
+        self.before_use().scratch = Some(scratch);
+        self
+    }
+
+    /// What the write buffers of all transactions together may hold in memory.
+    pub fn with_budget(mut self, budget: Budget) -> TxnClient {
+        self.before_use().budget = Some(budget);
+        self
+    }
+
+    fn before_use(&mut self) -> &mut Client {
+        Arc::get_mut(&mut self.shared).expect("a client is set up before it is cloned or begins a transaction")
+    }
+
+    pub async fn begin(&self, options: TxnOptions) -> TxnResult<Transaction> {
+        let fresh = self.shared.oracle.fresh().await?;
+        let stamp = match options.as_of {
+            None => fresh,
+            Some(at) if at < fresh.at => Stamp { at, catalog: Timestamp::ZERO, unsettled: true },
+            Some(at) => {
+                return Err(TxnError::NotSupported { what: format!("reading at {at}, which is in the future") });
+            }
+        };
+        let core = Core {
+            client: self.shared.clone(),
+            id: TxnId::from(fresh.at),
+            isolation: options.isolation,
+            read_only: options.read_only || options.as_of.is_some(),
+            historic: options.as_of.is_some(),
+            began: self.shared.env.now(),
+            state: Mutex::new(State::new(stamp, options.lock_timeout)),
+        };
+        Ok(Transaction::new(Arc::new(core)))
+    }
+
+    pub fn oracle(&self) -> &dyn Oracle {
+        &*self.shared.oracle
+    }
+
+    /// Splits the range that holds `at` there (`ALTER TABLE … SPLIT AT`).
+    pub async fn split_at(&self, at: Key) -> TxnResult<()> {
+        let router = &self.shared.router;
+        let mut patience = Patience::new();
+        loop {
+            let route = router.route(&at, &mut patience).await?;
+            if route.span().start == at {
+                return Ok(());
+            }
+            let right = self.shared.oracle.allocate_ids(IdKind::Range, 1).await?;
+            let replicas = route.descriptor.replicas.len() as u32;
+            let first = self.shared.oracle.allocate_ids(IdKind::Replica, replicas).await?;
+            let right_replicas: Vec<ReplicaId> = (first..first + u64::from(replicas)).map(ReplicaId).collect();
+            let split = || {
+                RangeBody::Admin(AdminRequest::Split {
+                    at: at.clone(),
+                    right: keyspace::RangeId(right),
+                    right_replicas: right_replicas.clone(),
+                })
+            };
+            if let Sent::Answer(reply) = router.send(&route, &mut patience, split).await? {
+                router.learn_reply(&reply);
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Client {
+    pub fn age(&self, began: Mono) -> Duration {
+        self.env.now().since(began)
+    }
+}

@@ -1,0 +1,280 @@
+//! # Commit
+//!
+//! ```text
+//! nothing written                     no message (locks that were taken are validated and given up)
+//! all keys in one range               one request: final versions, no intents, no record      one_range.rs
+//! several ranges                      prewrites in parallel, then the record, then the client  several.rs
+//!                                     is told, then the intents are resolved in the background
+//! ```
+//!
+//! Whatever the way, a commit tries a number until a range refuses it for a reason that cannot go away
+//! ([`KvError::Pushed`], [`KvError::WriteTooOld`]), then fetches a fresh one, makes sure that everything the
+//! transaction used holds there too, and tries again.
+//!
+//! ## When may a failure be told?
+//!
+//! Once the first message is out, only when it is true for ever (rule 3). A number that was refused for good is dead
+//! by itself. In every other case the transaction is killed first: at its record, or for one range by fencing a key
+//! (rule 1). If it turns out that it cannot be killed because it is committed, the client is told so.
+//!
+//! Dropping the future of a commit does not stop it: what is in doubt is then decided in the background.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use keyspace::{Key, Timestamp};
+use rpc::KvError;
+use rpc::range::{CommitRequest, LockedKey, Mutation, RangeBody, RangeReply, Writes};
+
+use crate::buffer::Write;
+use crate::route::{Patience, Route, Shardable};
+use crate::transaction::{Core, Phase};
+use crate::{Isolation, Stamp, TxnError, TxnResult, release};
+
+mod one_range;
+mod several;
+
+pub(crate) use several::record;
+
+/// Numbers that one commit tries.
+const ATTEMPTS_MAX: u32 = 16;
+
+/// What goes into one request at most, so that its log entry stays below [`env::Knobs::entry_bytes_max`].
+const REQUEST_BYTES_MAX: usize = 512 << 10;
+
+pub(crate) async fn commit(core: &Arc<Core>) -> TxnResult<Timestamp> {
+    let mut commit = {
+        let mut state = core.state.lock();
+        state.phase = Phase::Committing;
+        if let Some(version_key) = state.catalog_change.clone() {
+            let write = Write { value: Some(Bytes::new()), changes_key: false, must_be_absent: false };
+            let sequence = state.sequence;
+            state.buffer.put(version_key, write, sequence, sequence)?;
+        }
+        Commit {
+            core,
+            stamp: state.stamp,
+            snapshot: state.stamp.at,
+            attempt: 0,
+            version_key: state.catalog_change.clone(),
+            doubt: None,
+            applied_in: None,
+        }
+    };
+    let outcome = commit.run().await;
+    commit.settle(&outcome);
+    outcome
+}
+
+/// A commit under way.
+struct Commit<'a> {
+    core: &'a Arc<Core>,
+    /// The number that is tried now.
+    stamp: Stamp,
+    /// See [`Writes::snapshot`].
+    snapshot: Timestamp,
+    attempt: u32,
+    version_key: Option<Key>,
+    /// Set while a message is out whose effect is not known, or intents lie about.
+    doubt: Option<several::Doubt>,
+    /// The range in which everything was applied at once; the transaction's locks there went with it.
+    applied_in: Option<Arc<Route>>,
+}
+
+impl Commit<'_> {
+    async fn run(&mut self) -> TxnResult<Timestamp> {
+        let metrics = &self.core.client.metrics;
+        if self.core.state.lock().buffer.is_empty() {
+            self.validate_locks().await?;
+            metrics.commits_read_only.inc();
+            return Ok(self.stamp.at);
+        }
+        if self.version_key.is_some() || self.core.state.lock().commit_floor > self.stamp.at {
+            self.move_on(None).await?;
+        }
+        let (keys, bytes) = {
+            let state = self.core.state.lock();
+            (state.buffer.keys(), state.buffer.bytes())
+        };
+        if keys > 0 && bytes <= REQUEST_BYTES_MAX {
+            if let Some(at) = self.in_one_range().await? {
+                metrics.commits_one_range.inc();
+                return Ok(at);
+            }
+        }
+        self.over_several_ranges().await
+    }
+
+    /// After the outcome is known: locks that no write has taken along are given up.
+    fn settle(&mut self, outcome: &TxnResult<Timestamp>) {
+        let has_locks = {
+            let mut state = self.core.state.lock();
+            state.phase = Phase::Over;
+            match &self.applied_in {
+                Some(range) => !state.locks.touches_only(range.span()),
+                None => !state.locks.is_empty(),
+            }
+        };
+        match outcome {
+            Ok(_) => {}
+            Err(TxnError::OutcomeUnknown { .. }) => {
+                self.core.client.metrics.outcomes_unknown.inc();
+            }
+            Err(_) => {
+                self.core.client.metrics.serialization_failures.inc();
+            }
+        }
+        if has_locks {
+            release::all_in_background(self.core);
+        }
+    }
+
+    // ---- numbers ----
+
+    /// Fetches the next number to try, and makes what was used hold there. `above`: what refused the last one.
+    async fn move_on(&mut self, refused: Option<KvError>) -> TxnResult<()> {
+        if self.attempt >= ATTEMPTS_MAX {
+            return Err(refused.map_or_else(
+                || TxnError::serialization("too many attempts", None, None),
+                TxnError::from,
+            ));
+        }
+        if let Some(refused) = &refused {
+            self.may_move_past(refused)?;
+        }
+        if self.version_key.is_some() {
+            self.core.client.oracle.announce_catalog_change(self.core.id).await?;
+        }
+        let stamp = self.core.fresh_stamp().await?;
+        self.core.refresh(stamp.at).await?;
+        self.stamp = stamp;
+        match self.core.isolation {
+            Isolation::Serializable => {
+                self.snapshot = stamp.at;
+                self.core.state.lock().stamp = stamp;
+            }
+            // What is written unread may be written over anything; what was locked is validated.
+            Isolation::ReadCommitted if matches!(refused, Some(KvError::WriteTooOld { .. })) => {
+                self.snapshot = stamp.at;
+            }
+            Isolation::ReadCommitted | Isolation::RepeatableRead => {}
+        }
+        Ok(())
+    }
+
+    /// Does the level allow to go on after this refusal?
+    fn may_move_past(&self, refused: &KvError) -> TxnResult<()> {
+        let metrics = &self.core.client.metrics;
+        match refused {
+            KvError::Pushed { .. } => metrics.retries_pushed.inc(),
+            _ => metrics.retries_newer_version.inc(),
+        };
+        let KvError::WriteTooOld { key, .. } = refused else { return Ok(()) };
+        match self.core.isolation {
+            Isolation::Serializable => Ok(()),
+            Isolation::ReadCommitted if !self.core.state.lock().locks.holds(key) => Ok(()),
+            Isolation::ReadCommitted => Err(KvError::LockLost { key: key.clone() }.into()),
+            Isolation::RepeatableRead => Err(refused.clone().into()),
+        }
+    }
+
+    // ---- what is sent ----
+
+    /// The newest write of each key, in key order.
+    fn mutations(&self) -> Vec<Mutation> {
+        let state = self.core.state.lock();
+        let at = self.stamp.at;
+        let mutation = |(key, write): (&Key, &Write)| Mutation {
+            key: key.clone(),
+            value: match &self.version_key {
+                Some(version_key) if version_key == key => Some(Bytes::copy_from_slice(&at.0.to_be_bytes())),
+                _ => write.value.clone(),
+            },
+            changes_key: write.changes_key,
+            must_be_absent: write.must_be_absent,
+        };
+        state.buffer.newest().map(mutation).collect()
+    }
+
+    fn locked(&self) -> Vec<LockedKey> {
+        let state = self.core.state.lock();
+        // Only READ COMMITTED grants locks at numbers older than what the snapshot vouches for.
+        let snapshot = match self.core.isolation {
+            Isolation::ReadCommitted => self.snapshot,
+            Isolation::RepeatableRead | Isolation::Serializable => Timestamp::ZERO,
+        };
+        state.locks.to_validate(snapshot, |key| state.buffer.writes(key))
+    }
+
+    fn writes(&self, mutations: Vec<Mutation>, locked: Vec<LockedKey>) -> Writes {
+        Writes {
+            txn: self.core.id,
+            at: self.stamp.at,
+            snapshot: self.snapshot,
+            mutations,
+            locked,
+            attempt: self.attempt,
+        }
+    }
+
+    /// Nothing was written: the locks must have been held to this point all the same.
+    async fn validate_locks(&mut self) -> TxnResult<()> {
+        let locked = self.locked();
+        if locked.is_empty() {
+            return Ok(());
+        }
+        if self.core.state.lock().commit_floor > self.stamp.at {
+            self.move_on(None).await?;
+        }
+        self.core.client.metrics.commit_rounds.inc();
+        let request = |locked: &[LockedKey]| {
+            RangeBody::CommitOneRange(CommitRequest { writes: self.writes(Vec::new(), locked.to_vec()) })
+        };
+        for (_, answer) in self.core.client.router.scatter(locked, request).await {
+            match answer? {
+                RangeReply::Committed { .. } => {}
+                other => return Err(crate::read::unexpected(&other)),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Shardable for LockedKey {
+    fn start(&self) -> &Key {
+        &self.key
+    }
+
+    fn cut(self, _end: &Key) -> (LockedKey, Option<LockedKey>) {
+        (self, None)
+    }
+}
+
+impl Shardable for Mutation {
+    fn start(&self) -> &Key {
+        &self.key
+    }
+
+    fn cut(self, _end: &Key) -> (Mutation, Option<Mutation>) {
+        (self, None)
+    }
+}
+
+impl Drop for Commit<'_> {
+    /// The future of the commit was dropped before it was decided: it is decided in the background.
+    fn drop(&mut self) {
+        if let Some(doubt) = self.doubt.take() {
+            doubt.decide_in_background(self.core);
+        }
+        let mut state = self.core.state.lock();
+        if state.phase == Phase::Committing {
+            state.phase = Phase::Over;
+            drop(state);
+            release::all_in_background(self.core);
+        }
+    }
+}
+
+fn patience() -> Patience {
+    Patience::new()
+}
