@@ -54,6 +54,10 @@ mod metrics;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 
+// What `sql` names of the messages, so that it need not know them.
+pub use rpc::cluster::IdKind;
+pub use rpc::range::{KeyValue, LockMode, LockSpec, LockWait};
+
 pub use client::{Isolation, TxnClient, TxnOptions};
 pub use error::{TxnError, TxnResult};
 pub use oracle::{Oracle, SchemaGuard, Stamp};
