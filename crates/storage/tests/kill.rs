@@ -183,3 +183,49 @@ fn cut_log(store: &Path, synced: &(String, u64), rng: &mut StdRng) {
     let kept = rng.random_range(safe..=len);
     fs::File::options().write(true).open(store.join("data").join(name)).unwrap().set_len(kept).unwrap();
 }
+
+/// The system refuses to let the child's files grow beyond 1 MiB. The write that meets this fails, and so does
+/// everything after it, though the small ones would succeed: they are never tried.
+#[test]
+fn the_first_failed_write_is_the_last() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "the_child_without_space", "--nocapture"])
+        .env(CHILD, dir.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    // What was synced before is there for the next process.
+    let engine = open(dir.path());
+    assert_eq!(engine.get(Family::Local, b"synced").unwrap().unwrap(), "yes");
+}
+
+#[test]
+fn the_child_without_space() {
+    let Ok(path) = std::env::var(CHILD) else { return };
+    let engine = open(Path::new(&path));
+    let mut small = Batch::new();
+    small.put(Family::Local, &b"synced"[..], &b"yes"[..]);
+    engine.write(&small, Durability::Logged).unwrap();
+    engine.sync().unwrap();
+    limit_file_size(1 << 20);
+    let mut large = Batch::new();
+    large.put(Family::Log, &b"large"[..], vec![7; 4 << 20]);
+    let failed = engine.write(&large, Durability::Logged).and_then(|()| engine.sync()).unwrap_err();
+    assert!(failed.is_fatal(), "{failed}");
+    assert_eq!(engine.write(&small, Durability::Logged), Err(failed.clone()));
+    assert_eq!(engine.sync(), Err(failed.clone()));
+    assert_eq!(engine.flush(), Err(failed.clone()));
+    assert_eq!(engine.get(Family::Local, b"synced"), Err(failed.clone()));
+    assert_eq!(engine.snapshot().get(Family::Local, b"synced"), Err(failed));
+}
+
+fn limit_file_size(bytes: u64) {
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+    // SAFETY: changes a limit and a signal disposition of this process; `limit` is valid for the call.
+    let code = unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit)
+    };
+    assert_eq!(code, 0);
+}

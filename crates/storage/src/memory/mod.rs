@@ -29,3 +29,74 @@ mod versioned;
 
 pub use disk::{Faults, MemoryDisk};
 pub use engine::MemoryEngine;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Batch, Durability, Engine, Error, Family};
+
+    fn put(engine: &MemoryEngine, key: &'static str, durability: Durability) -> crate::Result<()> {
+        let mut batch = Batch::new();
+        batch.put(Family::Local, key, "value");
+        engine.write(&batch, durability)
+    }
+
+    fn keys_after(disk: &MemoryDisk, choices: &[u64]) -> Vec<&'static str> {
+        let mut choices = choices.iter();
+        disk.crash(&mut |bound| choices.next().copied().unwrap_or_default().min(bound - 1));
+        let engine = MemoryEngine::open(disk);
+        ["synced", "memory", "tail"]
+            .into_iter()
+            .filter(|key| engine.get(Family::Local, key.as_bytes()).unwrap().is_some())
+            .collect()
+    }
+
+    #[test]
+    fn a_crash_takes_what_it_may_and_leaves_what_it_must() {
+        const LUCKY: u64 = u64::MAX;
+        // Choices: flushed by itself or not, where (if it did), how much of the log was written.
+        for (choices, left) in [
+            (&[0, 0][..], &["synced"][..]),
+            (&[0, LUCKY], &["synced", "tail"]),
+            (&[1, 2, 0], &["synced", "memory"]),
+            (&[1, LUCKY], &["synced", "memory", "tail"]),
+        ] {
+            let disk = MemoryDisk::new();
+            let engine = MemoryEngine::open(&disk);
+            put(&engine, "synced", Durability::Logged).unwrap();
+            engine.sync().unwrap();
+            put(&engine, "memory", Durability::Unlogged).unwrap();
+            put(&engine, "tail", Durability::Logged).unwrap();
+            assert_eq!(keys_after(&disk, choices), left, "{choices:?}");
+            assert!(matches!(engine.sync(), Err(Error::Disk(_))), "a handle from before the crash is dead");
+        }
+    }
+
+    #[test]
+    fn the_first_failure_is_the_last() {
+        for faults in
+            [Faults { fail_sync: Some(1), ..Faults::default() }, Faults { full_at_write: Some(2), ..Faults::default() }]
+        {
+            let disk = MemoryDisk::new();
+            let engine = MemoryEngine::open(&disk);
+            disk.set_faults(faults);
+            let failed = put(&engine, "synced", Durability::Logged)
+                .and_then(|()| put(&engine, "tail", Durability::Logged))
+                .and_then(|()| engine.sync())
+                .unwrap_err();
+            assert!(failed.is_fatal());
+            assert_eq!(put(&engine, "tail", Durability::Logged), Err(failed.clone()));
+            assert_eq!(engine.get(Family::Local, b"synced"), Err(failed));
+        }
+    }
+
+    #[test]
+    fn a_bad_block_is_an_error_once_and_not_the_end() {
+        let disk = MemoryDisk::new();
+        let engine = MemoryEngine::open(&disk);
+        disk.set_faults(Faults { corrupt_read: Some(2), ..Faults::default() });
+        assert!(engine.get(Family::Local, b"a").is_ok());
+        assert!(matches!(engine.get(Family::Local, b"a"), Err(Error::Corrupt(_))));
+        assert!(engine.get(Family::Local, b"a").is_ok());
+    }
+}
