@@ -85,6 +85,16 @@ impl MemoryDisk {
         *state = DiskState { generation, ..DiskState::default() };
     }
 
+    /// Another disk with what a running process sees on this one now: to look at without disturbing.
+    pub fn fork(&self) -> MemoryDisk {
+        let state = self.state.lock();
+        let mut base = state.base.clone();
+        for written in &state.tail {
+            apply(&mut base, &written.batch);
+        }
+        MemoryDisk { state: Arc::new(Mutex::new(DiskState { base, ..DiskState::default() })) }
+    }
+
     pub fn set_faults(&self, faults: Faults) {
         self.state.lock().faults = faults;
     }

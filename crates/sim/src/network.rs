@@ -1,0 +1,476 @@
+//! The wires between the processes.
+//!
+//! Every message is encoded when it is sent and decoded when it arrives, and takes its own time: so one
+//! may overtake another. It may be lost, arrive twice, or arrive once more much later. What a crashed
+//! process had not answered yet fails for its callers as a closed connection does: at once. What is lost
+//! on the way fails after [`SILENCE`], or never if the caller does not wait so long.
+//!
+//! A partition is a set of directed links that carry nothing.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use keyspace::NodeId;
+use parking_lot::Mutex;
+use rpc::cluster::{ClusterRequest, ClusterResponse, NodeInfo};
+use rpc::{AskError, BoxFuture, Network, NetworkError, RaftEnvelope, Request, Response, Service, Transport, codec};
+use tokio::sync::oneshot;
+
+use crate::trace::{MessageKind, content_hash};
+use crate::world::{sleep, spawn};
+use crate::{Happening, Random, SimHost, World};
+
+/// How long a connection may be silent before it is given up.
+const SILENCE: Duration = Duration::from_secs(5);
+
+/// Messages kept to be delivered once more.
+const REMEMBERED: usize = 64;
+
+/// What happens to messages between two different processes. Probabilities are per message.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LinkFaults {
+    pub delay_min: Duration,
+    pub delay_max: Duration,
+    pub loss: f64,
+    pub duplicate: f64,
+    /// With each message sent, also deliver one of the last ones again.
+    pub replay: f64,
+}
+
+impl Default for LinkFaults {
+    fn default() -> LinkFaults {
+        LinkFaults {
+            delay_min: Duration::from_millis(0),
+            delay_max: Duration::from_millis(2),
+            loss: 0.0,
+            duplicate: 0.0,
+            replay: 0.0,
+        }
+    }
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct SimNetwork {
+    wires: Arc<Wires>,
+}
+
+struct Wires {
+    world: World,
+    state: Mutex<State>,
+}
+
+struct State {
+    random: Random,
+    faults: LinkFaults,
+    endpoints: BTreeMap<String, Weak<SimEndpoint>>,
+    /// Directed links that carry nothing.
+    cut: BTreeSet<(String, String)>,
+    remembered: VecDeque<Parcel>,
+}
+
+/// A message under way, encoded.
+#[derive(Clone)]
+struct Parcel {
+    from: String,
+    from_node: NodeId,
+    cluster: u64,
+    to: String,
+    /// The node that is meant; `None` asks whoever listens.
+    expected: Option<NodeId>,
+    content: Content,
+}
+
+#[derive(Clone)]
+enum Content {
+    Request(Bytes),
+    Raft(Vec<Bytes>),
+}
+
+/// Where the answer to a request goes; taken by the first copy that is answered.
+type AnswerTo = Arc<Mutex<Option<oneshot::Sender<Result<Response, Lost>>>>>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lost {
+    /// Nobody is there, or the connection closed.
+    Refused,
+    Silent,
+}
+
+impl SimNetwork {
+    pub fn new(world: &World) -> SimNetwork {
+        let state = State {
+            random: world.split_random(),
+            faults: LinkFaults::default(),
+            endpoints: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            remembered: VecDeque::new(),
+        };
+        SimNetwork { wires: Arc::new(Wires { world: world.clone(), state: Mutex::new(state) }) }
+    }
+
+    /// A process's side of the wires. It takes the place of an earlier process at this address.
+    pub fn endpoint(&self, address: &str, host: &Arc<SimHost>) -> Arc<SimEndpoint> {
+        let endpoint = Arc::new(SimEndpoint {
+            wires: self.wires.clone(),
+            host: host.clone(),
+            address: address.to_owned(),
+            cluster: AtomicU64::new(0),
+            node: AtomicU64::new(0),
+            service: Mutex::default(),
+            addresses: Mutex::default(),
+        });
+        self.wires.state.lock().endpoints.insert(address.to_owned(), Arc::downgrade(&endpoint));
+        endpoint
+    }
+
+    pub fn set_faults(&self, faults: LinkFaults) {
+        self.wires.state.lock().faults = faults;
+    }
+
+    /// From now on nothing gets from `from` to `to`; the other way is another link.
+    pub fn cut(&self, from: &str, to: &str) {
+        self.wires.world.note(format!("the link {from} → {to} is cut"));
+        self.wires.state.lock().cut.insert((from.to_owned(), to.to_owned()));
+    }
+
+    /// Nothing passes between the two sides.
+    pub fn partition(&self, side: &[&str], other: &[&str]) {
+        for a in side {
+            for b in other {
+                self.cut(a, b);
+                self.cut(b, a);
+            }
+        }
+    }
+
+    /// All links carry again, without faults other than their delay.
+    pub fn heal(&self) {
+        self.wires.world.note("the network heals");
+        let mut state = self.wires.state.lock();
+        state.cut.clear();
+        state.remembered.clear();
+        state.faults = LinkFaults::default();
+    }
+}
+
+impl Wires {
+    fn happened(&self, kind: MessageKind, from: &str, to: &str, content: Option<u64>, sent: bool) {
+        let (from, to) = (from.into(), to.into());
+        self.world.record(match (content, sent) {
+            (Some(content), true) => Happening::Sent { kind, from, to, content },
+            (Some(content), false) => Happening::Arrived { kind, from, to, content },
+            (None, _) => Happening::Lost { kind, from, to },
+        });
+    }
+
+    /// How long each copy of a message takes; empty if it is lost.
+    fn fates(&self, from: &str, to: &str) -> Vec<Duration> {
+        let mut state = self.state.lock();
+        let faults = state.faults;
+        if from == to {
+            return vec![Duration::ZERO];
+        }
+        if state.is_cut(from, to) || state.random.chance(faults.loss) {
+            return Vec::new();
+        }
+        let copies = 1 + usize::from(state.random.chance(faults.duplicate));
+        (0..copies).map(|_| state.delay()).collect()
+    }
+
+    fn is_cut(&self, from: &str, to: &str) -> bool {
+        self.state.lock().is_cut(from, to)
+    }
+
+    fn at(&self, address: &str) -> Option<Arc<SimEndpoint>> {
+        let endpoint = self.state.lock().endpoints.get(address)?.upgrade()?;
+        endpoint.host.is_running().then_some(endpoint)
+    }
+
+    /// Sends all copies of a parcel, and perhaps an old one along.
+    fn send(self: &Arc<Wires>, parcel: Parcel, answer: Option<AnswerTo>) {
+        let fates = self.fates(&parcel.from, &parcel.to);
+        self.happened(parcel.kind(), &parcel.from, &parcel.to, Some(parcel.hash()), true);
+        if fates.is_empty() {
+            self.happened(parcel.kind(), &parcel.from, &parcel.to, None, true);
+            if let Some(answer) = answer {
+                spawn(fall_silent(answer));
+            }
+            return;
+        }
+        for delay in fates {
+            spawn(deliver(self.clone(), parcel.clone(), answer.clone(), delay));
+        }
+        self.replay(parcel);
+    }
+
+    fn replay(self: &Arc<Wires>, parcel: Parcel) {
+        let old = {
+            let mut state = self.state.lock();
+            let probability = state.faults.replay;
+            if probability == 0.0 {
+                return;
+            }
+            if state.remembered.len() == REMEMBERED {
+                state.remembered.pop_front();
+            }
+            state.remembered.push_back(parcel);
+            if !state.random.chance(probability) {
+                return;
+            }
+            let position = state.random.below(REMEMBERED as u64) as usize % state.remembered.len();
+            let delay = state.delay();
+            (state.remembered[position].clone(), delay)
+        };
+        spawn(deliver(self.clone(), old.0, None, old.1));
+    }
+}
+
+impl State {
+    fn is_cut(&self, from: &str, to: &str) -> bool {
+        !self.cut.is_empty() && self.cut.contains(&(from.to_owned(), to.to_owned()))
+    }
+
+    fn delay(&mut self) -> Duration {
+        let (min, max) = (self.faults.delay_min.as_micros() as u64, self.faults.delay_max.as_micros() as u64);
+        Duration::from_micros(self.random.between(min, max))
+    }
+}
+
+impl Parcel {
+    fn kind(&self) -> MessageKind {
+        match self.content {
+            Content::Request(_) => MessageKind::Request,
+            Content::Raft(_) => MessageKind::Raft,
+        }
+    }
+
+    fn hash(&self) -> u64 {
+        match &self.content {
+            Content::Request(bytes) => content_hash(bytes),
+            Content::Raft(messages) => messages.iter().fold(0, |hash, bytes| hash.rotate_left(7) ^ content_hash(bytes)),
+        }
+    }
+}
+
+async fn fall_silent(answer: AnswerTo) {
+    sleep(SILENCE).await;
+    reply(&answer, Err(Lost::Silent));
+}
+
+fn reply(answer: &AnswerTo, outcome: Result<Response, Lost>) {
+    if let Some(answer) = answer.lock().take() {
+        let _caller_gave_up = answer.send(outcome);
+    }
+}
+
+async fn deliver(wires: Arc<Wires>, parcel: Parcel, answer: Option<AnswerTo>, delay: Duration) {
+    if !delay.is_zero() {
+        sleep(delay).await;
+    }
+    if wires.is_cut(&parcel.from, &parcel.to) {
+        wires.happened(parcel.kind(), &parcel.from, &parcel.to, None, false);
+        if let Some(answer) = answer {
+            fall_silent(answer).await;
+        }
+        return;
+    }
+    let Some((endpoint, service)) = receiver(&wires, &parcel) else {
+        wires.happened(parcel.kind(), &parcel.from, &parcel.to, None, false);
+        if let Some(answer) = answer {
+            reply(&answer, Err(Lost::Refused));
+        }
+        return;
+    };
+    wires.happened(parcel.kind(), &parcel.from, &parcel.to, Some(parcel.hash()), false);
+    match parcel.content {
+        Content::Raft(messages) => {
+            let decode = |bytes| codec::decode_raft(bytes).expect("what was encoded can be decoded");
+            let envelopes: Vec<RaftEnvelope> = messages.into_iter().map(decode).collect();
+            let work = async move { service.raft(parcel.from_node, envelopes) };
+            endpoint.host.spawn("raft messages", Box::pin(work));
+        }
+        Content::Request(bytes) => {
+            let request = codec::decode_request(bytes).expect("what was encoded can be decoded");
+            let work = answer_request(wires, service, parcel.from_node, request, parcel.from, parcel.to, answer);
+            endpoint.host.spawn("request", Box::pin(work));
+        }
+    }
+}
+
+/// Who is there to take the parcel, if it is the node that was meant.
+fn receiver(wires: &Wires, parcel: &Parcel) -> Option<(Arc<SimEndpoint>, Arc<dyn Service>)> {
+    let endpoint = wires.at(&parcel.to)?;
+    let is_meant = match parcel.expected {
+        Some(node) => endpoint.node() == node && endpoint.cluster.load(Ordering::Acquire) == parcel.cluster,
+        None => true,
+    };
+    let service = endpoint.service.lock().clone().filter(|_| is_meant)?;
+    Some((endpoint, service))
+}
+
+/// Runs as a task of the node that answers. If that crashes, the caller's end of the connection closes.
+async fn answer_request(
+    wires: Arc<Wires>,
+    service: Arc<dyn Service>,
+    from_node: NodeId,
+    request: Request,
+    from: String,
+    to: String,
+    answer: Option<AnswerTo>,
+) {
+    let guard = answer.map(|answer| ClosesOnDrop { answer: Some(answer) });
+    let response = service.call(from_node, request).await;
+    let Some(guard) = guard else { return };
+    let bytes = codec::encode_response(&response);
+    // The way back begins at `to`.
+    wires.happened(MessageKind::Answer, &to, &from, Some(content_hash(&bytes)), true);
+    let fate = wires.fates(&to, &from).first().copied();
+    let answer = guard.disarm();
+    spawn(async move {
+        let Some(delay) = fate else {
+            wires.happened(MessageKind::Answer, &to, &from, None, true);
+            return fall_silent(answer).await;
+        };
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
+        if wires.is_cut(&to, &from) {
+            wires.happened(MessageKind::Answer, &to, &from, None, false);
+            return fall_silent(answer).await;
+        }
+        wires.happened(MessageKind::Answer, &to, &from, Some(content_hash(&bytes)), false);
+        reply(&answer, Ok(codec::decode_response(bytes).expect("what was encoded can be decoded")));
+    });
+}
+
+/// The answering end of a connection.
+struct ClosesOnDrop {
+    answer: Option<AnswerTo>,
+}
+
+impl ClosesOnDrop {
+    fn disarm(mut self) -> AnswerTo {
+        self.answer.take().expect("it is disarmed once")
+    }
+}
+
+impl Drop for ClosesOnDrop {
+    fn drop(&mut self) {
+        if let Some(answer) = self.answer.take() {
+            reply(&answer, Err(Lost::Refused));
+        }
+    }
+}
+
+/// One process's side of the wires.
+pub struct SimEndpoint {
+    wires: Arc<Wires>,
+    host: Arc<SimHost>,
+    address: String,
+    cluster: AtomicU64,
+    node: AtomicU64,
+    service: Mutex<Option<Arc<dyn Service>>>,
+    addresses: Mutex<BTreeMap<NodeId, String>>,
+}
+
+impl SimEndpoint {
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    fn node(&self) -> NodeId {
+        NodeId(self.node.load(Ordering::Acquire))
+    }
+
+    fn parcel(&self, to: String, expected: Option<NodeId>, content: Content) -> Parcel {
+        Parcel {
+            from: self.address.clone(),
+            from_node: self.node(),
+            cluster: self.cluster.load(Ordering::Acquire),
+            to,
+            expected,
+            content,
+        }
+    }
+
+    async fn exchange(&self, to: String, expected: Option<NodeId>, request: Request) -> Result<Response, Lost> {
+        let (answer, answered) = oneshot::channel();
+        if !self.host.is_running() {
+            return Err(Lost::Refused);
+        }
+        let content = Content::Request(codec::encode_request(&request));
+        self.wires.send(self.parcel(to, expected, content), Some(Arc::new(Mutex::new(Some(answer)))));
+        answered.await.unwrap_or(Err(Lost::Refused))
+    }
+}
+
+impl Network for SimEndpoint {
+    fn call(&self, to: NodeId, request: Request) -> BoxFuture<'_, Result<Response, NetworkError>> {
+        if to == self.node() {
+            let Some(service) = self.service.lock().clone() else {
+                return Box::pin(future::ready(Err(NetworkError::Unreachable(to))));
+            };
+            return Box::pin(async move { Ok(service.call(to, request).await) });
+        }
+        let Some(address) = self.addresses.lock().get(&to).cloned() else {
+            return Box::pin(future::ready(Err(NetworkError::Unreachable(to))));
+        };
+        Box::pin(
+            async move { self.exchange(address, Some(to), request).await.map_err(|_| NetworkError::Unreachable(to)) },
+        )
+    }
+
+    fn send_raft(&self, to: NodeId, envelopes: Vec<RaftEnvelope>) {
+        let address =
+            if to == self.node() { Some(self.address.clone()) } else { self.addresses.lock().get(&to).cloned() };
+        let Some(address) = address.filter(|_| self.host.is_running()) else { return };
+        let content = Content::Raft(envelopes.iter().map(codec::encode_raft).collect());
+        self.wires.send(self.parcel(address, Some(to), content), None);
+    }
+}
+
+impl Transport for SimEndpoint {
+    fn serve(&self, service: Arc<dyn Service>) {
+        *self.service.lock() = Some(service);
+    }
+
+    fn identify(&self, cluster: u64, node: NodeId) {
+        self.cluster.store(cluster, Ordering::Release);
+        self.node.store(node.0, Ordering::Release);
+    }
+
+    fn learn(&self, nodes: &[NodeInfo]) {
+        let mut addresses = self.addresses.lock();
+        for info in nodes {
+            addresses.insert(info.node, info.rpc_address.clone());
+        }
+    }
+
+    fn ask(&self, address: &str, request: ClusterRequest) -> BoxFuture<'_, Result<ClusterResponse, AskError>> {
+        let address = address.to_owned();
+        Box::pin(async move {
+            match self.exchange(address.clone(), None, Request::Cluster(request)).await {
+                Ok(Response::Cluster(response)) => Ok(response),
+                Ok(Response::Range(_)) => {
+                    Err(AskError::Refused { address, why: "the answer is of another kind".into() })
+                }
+                Err(Lost::Refused) => Err(AskError::NoAnswer { address, why: "connection refused".into() }),
+                Err(Lost::Silent) => Err(AskError::NoAnswer { address, why: "no answer".into() }),
+            }
+        })
+    }
+
+    fn close(&self) {
+        *self.service.lock() = None;
+        let mut state = self.wires.state.lock();
+        // A restarted process may have taken the address already.
+        if state.endpoints.get(&self.address).is_some_and(|there| std::ptr::eq(there.as_ptr(), self)) {
+            state.endpoints.remove(&self.address);
+        }
+    }
+}
