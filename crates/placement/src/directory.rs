@@ -15,7 +15,7 @@ use rpc::codec::{self, DecodeError};
 use rpc::range::RangeDescriptor;
 
 /// Prefix of the registers that hold descriptors.
-pub const RANGES: &[u8] = b"range/";
+pub const RANGES: &str = "range/";
 
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
@@ -37,8 +37,8 @@ pub struct Entry {
 }
 
 impl Directory {
-    pub fn register(range: RangeId) -> Bytes {
-        [RANGES, range.0.to_string().as_bytes()].concat().into()
+    pub fn register(range: RangeId) -> String {
+        format!("{RANGES}{}", range.0)
     }
 
     /// Takes a persisted descriptor in.

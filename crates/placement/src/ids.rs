@@ -28,13 +28,13 @@ pub enum Allocated {
 
 impl Ids {
     /// The register that holds the bound of a kind.
-    pub fn register(kind: IdKind) -> &'static [u8] {
+    pub fn register(kind: IdKind) -> &'static str {
         match kind {
-            IdKind::Node => b"ids/node",
-            IdKind::Range => b"ids/range",
-            IdKind::Replica => b"ids/replica",
-            IdKind::Storage => b"ids/storage",
-            IdKind::Oid => b"ids/oid",
+            IdKind::Node => "ids/node",
+            IdKind::Range => "ids/range",
+            IdKind::Replica => "ids/replica",
+            IdKind::Storage => "ids/storage",
+            IdKind::Oid => "ids/oid",
         }
     }
 

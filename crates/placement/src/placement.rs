@@ -34,6 +34,7 @@ pub struct Placement(Arc<Shared>);
 
 struct Shared {
     env: Env,
+    cluster: u64,
     range: Arc<dyn SystemRange>,
     network: Arc<dyn Network>,
     neighbours: Neighbours,
@@ -56,12 +57,13 @@ pub struct LoggedDecision {
 }
 
 impl Placement {
-    pub fn new(env: Env, range: Arc<dyn SystemRange>, network: Arc<dyn Network>, neighbours: Neighbours) -> Placement {
+    /// `cluster` is the number of the cluster that this node belongs to.
+    pub fn new(env: Env, cluster: u64, range: Arc<dyn SystemRange>, network: Arc<dyn Network>, neighbours: Neighbours) -> Placement {
         let oracle = Arc::new(LocalOracle::new(env.clone(), range.clone()));
         let leader = LeaderClient::new(env.clone(), network.clone(), neighbours.clone());
         let timestamps = TimestampClient::new(env.clone(), oracle.clone(), leader.clone());
         let (leading, log, news) = (Mutex::default(), Mutex::default(), Notify::new());
-        Placement(Arc::new(Shared { env, range, network, neighbours, oracle, leader, timestamps, leading, log, news }))
+        Placement(Arc::new(Shared { env, cluster, range, network, neighbours, oracle, leader, timestamps, leading, log, news }))
     }
 
     /// Begins to follow the leadership of the system range.

@@ -12,7 +12,7 @@ use keyspace::NodeId;
 use rpc::cluster::{JoinRequest, NodeInfo};
 use rpc::codec::{self, DecodeError};
 
-pub const NODES: &[u8] = b"nodes";
+pub const NODES: &str = "nodes";
 
 #[derive(Clone, Debug)]
 pub struct Registry {

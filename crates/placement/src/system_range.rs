@@ -25,19 +25,19 @@ pub trait SystemRange: Send + Sync + 'static {
     fn confirm(&self, term: u64) -> BoxFuture<'_, KvResult<()>>;
 
     /// A register as it is applied here. Whoever leads has applied everything that was ever acknowledged.
-    fn register(&self, name: &[u8]) -> KvResult<Option<Bytes>>;
+    fn register(&self, name: &str) -> KvResult<Option<Bytes>>;
 
     /// All registers whose names begin with `prefix`, in order.
-    fn registers(&self, prefix: &[u8]) -> KvResult<Vec<(Bytes, Bytes)>>;
+    fn registers(&self, prefix: &str) -> KvResult<Vec<(String, Bytes)>>;
 
     /// Returns when the change is committed and applied.
-    fn put(&self, term: u64, name: Bytes, value: Bytes) -> BoxFuture<'_, KvResult<()>>;
+    fn put(&self, term: u64, name: String, value: Bytes) -> BoxFuture<'_, KvResult<()>>;
 
     /// Raises a register that holds a number to at least `value`: a late entry does no harm.
-    fn raise(&self, term: u64, name: Bytes, value: u64) -> BoxFuture<'_, KvResult<()>>;
+    fn raise(&self, term: u64, name: &'static str, value: u64) -> BoxFuture<'_, KvResult<()>>;
 
     /// The number in a register that [`SystemRange::raise`] wrote; 0 if there is none.
-    fn number(&self, name: &[u8]) -> KvResult<u64>;
+    fn number(&self, name: &str) -> KvResult<u64>;
 
     /// The state of the catalog's version key. With `raise_to` it is first marked as read at that number, as
     /// any reader does (rule 12), so that no catalog change can commit at or below it any more.

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use crate::oracle::{Oracle, Taken};
 use crate::{LeaderClient, SystemRange};
 
-const BOUND: &[u8] = b"oracle/bound";
+const BOUND: &str = "oracle/bound";
 
 /// The oracle of this node, which serves while this node leads the system range.
 pub struct LocalOracle {
@@ -95,7 +95,7 @@ impl LocalOracle {
 
     async fn persist(&self, term: u64, bound: u64) -> KvResult<()> {
         let _one_at_a_time = self.persisting.lock().await;
-        self.range.raise(term, BOUND.into(), bound).await?;
+        self.range.raise(term, BOUND, bound).await?;
         self.oracle.lock().bound_persisted(term, bound);
         Ok(())
     }

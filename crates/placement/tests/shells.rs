@@ -21,7 +21,7 @@ use tokio::sync::watch;
 #[derive(Default)]
 struct Group {
     leader: Mutex<Option<(NodeId, u64)>>,
-    registers: Mutex<BTreeMap<Bytes, Bytes>>,
+    registers: Mutex<BTreeMap<String, Bytes>>,
     catalog: Mutex<(CatalogKey, Timestamp)>,
 }
 
@@ -39,7 +39,7 @@ impl Replica {
         if leader == Some((self.node, term)) { Ok(()) } else { Err(refusal) }
     }
 
-    async fn change(&self, term: u64, name: Bytes, change: impl FnOnce(Option<&Bytes>) -> Bytes + Send) -> KvResult<()> {
+    async fn change(&self, term: u64, name: String, change: impl FnOnce(Option<&Bytes>) -> Bytes + Send) -> KvResult<()> {
         tokio::time::sleep(Duration::from_micros(200)).await;
         self.must_lead(term)?;
         let mut registers = self.group.registers.lock();
@@ -73,24 +73,24 @@ impl SystemRange for Replica {
         })
     }
 
-    fn register(&self, name: &[u8]) -> KvResult<Option<Bytes>> {
+    fn register(&self, name: &str) -> KvResult<Option<Bytes>> {
         Ok(self.group.registers.lock().get(name).cloned())
     }
 
-    fn registers(&self, prefix: &[u8]) -> KvResult<Vec<(Bytes, Bytes)>> {
+    fn registers(&self, prefix: &str) -> KvResult<Vec<(String, Bytes)>> {
         let registers = self.group.registers.lock();
         Ok(registers.iter().filter(|(name, _)| name.starts_with(prefix)).map(|(n, v)| (n.clone(), v.clone())).collect())
     }
 
-    fn put(&self, term: u64, name: Bytes, value: Bytes) -> BoxFuture<'_, KvResult<()>> {
+    fn put(&self, term: u64, name: String, value: Bytes) -> BoxFuture<'_, KvResult<()>> {
         Box::pin(self.change(term, name, |_| value))
     }
 
-    fn raise(&self, term: u64, name: Bytes, value: u64) -> BoxFuture<'_, KvResult<()>> {
-        Box::pin(self.change(term, name, move |before| number(before).max(value).to_be_bytes().to_vec().into()))
+    fn raise(&self, term: u64, name: &'static str, value: u64) -> BoxFuture<'_, KvResult<()>> {
+        Box::pin(self.change(term, name.into(), move |before| number(before).max(value).to_be_bytes().to_vec().into()))
     }
 
-    fn number(&self, name: &[u8]) -> KvResult<u64> {
+    fn number(&self, name: &str) -> KvResult<u64> {
         Ok(number(self.group.registers.lock().get(name)))
     }
 
@@ -148,7 +148,7 @@ impl Cluster {
             let (replica, end) = (Arc::new(replica), Arc::new(End { node: NodeId(node), wires: wires.clone() }));
             let neighbours = Neighbours::default();
             neighbours.learn(&(1..=nodes).map(info).collect::<Vec<_>>());
-            let placement = Placement::new(env.clone(), replica.clone(), end.clone(), neighbours);
+            let placement = Placement::new(env.clone(), 7, replica.clone(), end.clone(), neighbours);
             wires.0.lock().insert(NodeId(node), placement.clone());
             placement.start();
             cluster.replicas.push(replica);
@@ -233,7 +233,7 @@ async fn nodes_join_once_and_the_directory_survives_a_leader() {
     let request = JoinRequest { token: 77, rpc_address: "host2:1".into(), sql_address: "b".into(), http_address: "c".into() };
     for _repeated in 0..2 {
         let reply = seed.call(NodeId(0), ClusterRequest::Join(request.clone())).await.unwrap();
-        let ClusterReply::Joined { node, nodes, .. } = reply else { panic!("{reply:?}") };
+        let ClusterReply::Joined { node, nodes, cluster: 7 } = reply else { panic!("{reply:?}") };
         assert_eq!((node, nodes.len()), (NodeId(2), 2));
     }
     let stranger = NodeStatus { node: NodeId(9), info: info(9), replicas: vec![], oldest_read: None };

@@ -30,15 +30,11 @@ pub struct Leading {
 }
 
 struct State {
-    cluster: u64,
     ids: Ids,
     registry: Registry,
     directory: Directory,
     deadlocks: Deadlocks,
 }
-
-/// Register that holds the cluster's number, written when the cluster is made.
-pub const CLUSTER: &[u8] = b"cluster";
 
 impl Leading {
     pub fn load(term: u64, range: &dyn SystemRange, env: &Env) -> KvResult<Leading> {
@@ -49,7 +45,7 @@ impl Leading {
         for (_, descriptor) in range.registers(RANGES)? {
             directory.load(descriptor).map_err(corrupt)?;
         }
-        let state = State { cluster: range.number(CLUSTER)?, ids, registry, directory, deadlocks: Deadlocks::default() };
+        let state = State { ids, registry, directory, deadlocks: Deadlocks::default() };
         Ok(Leading { term, state: Mutex::new(state), changing: tokio::sync::Mutex::new(()) })
     }
 
@@ -66,7 +62,7 @@ impl Leading {
                 Allocated::First(first) => return Ok(first),
                 Allocated::Exhausted { bound } => bound,
             };
-            shared.range.raise(self.term, Ids::register(kind).into(), bound).await?;
+            shared.range.raise(self.term, Ids::register(kind), bound).await?;
             self.state.lock().ids.bound_persisted(kind, bound);
         }
     }
@@ -88,12 +84,9 @@ impl Leading {
             self.persist_registry(shared).await?;
             tracing::info!(%node, address = request.rpc_address, "a node joined");
         }
-        let (cluster, nodes) = {
-            let state = self.state.lock();
-            (state.cluster, state.registry.list(shared.env.now()))
-        };
+        let nodes = self.state.lock().registry.list(shared.env.now());
         shared.neighbours.learn(&nodes);
-        Ok(ClusterReply::Joined { cluster, node, nodes })
+        Ok(ClusterReply::Joined { cluster: shared.cluster, node, nodes })
     }
 
     pub async fn heartbeat(&self, shared: &Shared, status: NodeStatus) -> KvResult<Vec<NodeInfo>> {
