@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 
 use foldhash::fast::FixedState;
 
@@ -100,9 +100,7 @@ pub(crate) struct Trace {
 
 impl Trace {
     pub(crate) fn record(&mut self, event: Event) {
-        let mut hasher = FixedState::with_seed(self.hash).build_hasher();
-        event.hash(&mut hasher);
-        self.hash = hasher.finish();
+        self.hash = FixedState::with_seed(self.hash).hash_one(&event);
         self.count += 1;
         if self.last.len() == KEPT {
             self.last.pop_front();
