@@ -6,7 +6,8 @@
 //! whole cluster then runs the same way for the same seed.
 //!
 //! Also here, because every crate needs them and they depend on nothing: [`Knobs`] (constants that a
-//! simulation seed may change), [`probe!`] (coverage marks), [`Budget`] (memory accounting) and
+//! simulation seed may change), [`probe!`] (coverage marks), [`sabotage`] (guards that a simulation may take
+//! away), [`Budget`] (memory accounting) and
 //! [`Metrics`] (the registry behind `/metrics`).
 
 mod budget;
@@ -14,12 +15,16 @@ mod knobs;
 mod metrics;
 mod os;
 mod probe;
+mod sabotage;
 
 pub use budget::{Budget, BudgetExceeded, Reservation};
 pub use knobs::Knobs;
 pub use metrics::{Counter, Gauge, Histogram, Metrics};
 pub use os::Os;
 pub use probe::{probe_hits, record_probe};
+pub use sabotage::sabotage;
+#[cfg(feature = "sabotage")]
+pub use sabotage::set_sabotage;
 
 use std::fmt;
 use std::future::Future;
