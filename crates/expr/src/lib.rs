@@ -10,6 +10,7 @@
 
 pub mod aggregates;
 pub mod casts;
+mod children;
 mod datum;
 mod error;
 pub mod functions;

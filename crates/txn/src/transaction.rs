@@ -72,6 +72,8 @@ pub(crate) struct State {
     views: SmallVec<[Sequence; 4]>,
     pub buffer: Buffer,
     pub reads: ReadSet,
+    /// Spans that nobody may have written to since this number, whatever the level; with the statement that says so.
+    pub pins: Vec<(Sequence, Timestamp, Span)>,
     pub locks: LockSet,
     pub lock_timeout: Option<Duration>,
     pub guard: Option<Arc<dyn SchemaGuard>>,
@@ -101,6 +103,7 @@ impl State {
             views: SmallVec::new(),
             buffer: Buffer::default(),
             reads: ReadSet::default(),
+            pins: Vec::new(),
             locks: LockSet::default(),
             lock_timeout,
             guard: None,
@@ -194,6 +197,7 @@ impl Transaction {
             let from = state.statement;
             state.buffer.undo(from);
             state.reads.restart_statement();
+            state.pins.retain(|(sequence, ..)| *sequence < from);
             state.locks.restart(from);
             state.savepoints.split_off(&from);
             state.next_sequence();
@@ -237,6 +241,13 @@ impl Transaction {
     pub fn has_buffered_writes_in(&self, span: &Span) -> bool {
         let state = self.core.state.lock();
         state.buffer.may_show(span, state.sequence)
+    }
+
+    /// What is in `span` at the statement's number is what is in it at the commit, or the commit fails: at every level, as
+    /// SERIALIZABLE has it for all reads. For schema changes that look at rows (a new index's backfill).
+    pub fn pin(&self, span: Span) {
+        let state = &mut *self.core.state.lock();
+        state.pins.push((state.statement, state.stamp.at, span));
     }
 
     /// Buffers a write: `None` deletes. `changes_key`: the row goes or a column of one of its keys changes (rule 20).
