@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use env::Mono;
 use keyspace::{Key, Span, Timestamp, TxnId};
 use parking_lot::Mutex;
 use rpc::range::{LockMode, LockSpec};
@@ -53,7 +52,6 @@ pub(crate) struct Core {
     pub read_only: bool,
     /// Reads in the past, outside of any transaction (rule 17).
     pub historic: bool,
-    pub began: Mono,
     pub state: Mutex<State>,
 }
 
@@ -92,7 +90,7 @@ pub(crate) enum Phase {
 }
 
 impl State {
-    pub fn new(stamp: Stamp, lock_timeout: Option<Duration>) -> State {
+    pub fn new(stamp: Stamp, lock_timeout: Option<Duration>, buffer: Buffer) -> State {
         State {
             stamp,
             commit_floor: Timestamp::ZERO,
@@ -101,7 +99,7 @@ impl State {
             statements_begun: 0,
             savepoints: BTreeSet::new(),
             views: SmallVec::new(),
-            buffer: Buffer::default(),
+            buffer,
             reads: ReadSet::default(),
             pins: Vec::new(),
             locks: LockSet::default(),
@@ -194,8 +192,8 @@ impl Transaction {
         self.core.client.metrics.statement_restarts.inc();
         {
             let mut state = self.core.state.lock();
-            let from = state.statement;
-            state.buffer.undo(from);
+            let (from, to) = (state.statement, state.sequence);
+            state.buffer.undo(from, to);
             state.reads.restart_statement();
             state.pins.retain(|(sequence, ..)| *sequence < from);
             state.locks.restart(from);
@@ -265,8 +263,12 @@ impl Transaction {
             return Err(TxnError::ReadOnly);
         }
         let state = &mut *self.core.state.lock();
-        let keep_from = state.keep_from();
-        state.buffer.put(key, write, state.sequence, keep_from)
+        let (keep_from, runs) = (state.keep_from(), state.buffer.runs());
+        state.buffer.put(key, write, state.sequence, keep_from)?;
+        if state.buffer.runs() > runs {
+            self.core.client.metrics.buffer_spills.inc();
+        }
+        Ok(())
     }
 
     /// Bytes the buffered writes take in memory.
@@ -293,7 +295,8 @@ impl Transaction {
             let mut state = self.core.state.lock();
             state.savepoints.split_off(&savepoint.0);
             state.savepoints.insert(savepoint.0);
-            state.buffer.undo(savepoint.0);
+            let to = state.sequence;
+            state.buffer.undo(savepoint.0, to);
             state.next_sequence();
             state.locks.undo(savepoint.0)
         };
