@@ -16,6 +16,7 @@ mod datetime;
 mod datum;
 mod error;
 pub mod functions;
+mod io;
 mod json;
 mod numeric;
 pub mod operators;
@@ -25,7 +26,9 @@ mod tree;
 pub mod types;
 
 pub use context::{ByteaOutput, Environment, EvalContext, NoEnvironment, Settings};
-pub use datetime::{DateFormat, DateOrder, DateStyle, IntervalStyle, TimeZone, UNIX_EPOCH_SECONDS, abbreviations, zone_names};
+pub use datetime::{
+    DateFormat, DateOrder, DateStyle, IntervalStyle, TimeZone, UNIX_EPOCH_SECONDS, abbreviations, zone_names,
+};
 pub use datum::{ArrayValue, Datum, Interval, Row};
 pub use error::{EvalError, EvalResult, SqlState};
 pub use json::Jsonb;

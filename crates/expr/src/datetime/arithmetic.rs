@@ -11,7 +11,11 @@ const POWERS: [i64; 7] = [1_000_000, 100_000, 10_000, 1000, 100, 10, 1];
 fn round_micros(micros: i64, typmod: i32) -> i64 {
     let unit = usize::try_from(typmod).ok().and_then(|digits| POWERS.get(digits)).copied().unwrap_or(1);
     let half = unit / 2;
-    if micros >= 0 { micros.saturating_add(half) / unit * unit } else { -(micros.saturating_neg().saturating_add(half) / unit * unit) }
+    if micros >= 0 {
+        micros.saturating_add(half) / unit * unit
+    } else {
+        -(micros.saturating_neg().saturating_add(half) / unit * unit)
+    }
 }
 
 pub(crate) fn round_timestamp(timestamp: i64, typmod: i32) -> i64 {
@@ -28,7 +32,11 @@ pub(crate) fn adjust_interval(mut interval: Interval, typmod: i32) -> EvalResult
     let (range, precision) = interval_parts(typmod);
     let last = range.map_or(SECOND, |range| {
         // YEAR has a higher bit than MONTH, though it is the larger unit.
-        if range & (DAY | HOUR | MINUTE | SECOND) == 0 && range & MONTH != 0 { MONTH } else { 1 << (31 - range.leading_zeros()) }
+        if range & (DAY | HOUR | MINUTE | SECOND) == 0 && range & MONTH != 0 {
+            MONTH
+        } else {
+            1 << (31 - range.leading_zeros())
+        }
     });
     match last {
         YEAR => interval = Interval { months: interval.months / 12 * 12, ..Interval::ZERO },
@@ -103,7 +111,13 @@ pub(crate) fn timestamp_minus(a: i64, b: i64) -> EvalResult<Interval> {
 
 impl Interval {
     pub(crate) fn checked_neg(&self) -> EvalResult<Interval> {
-        let negated = || Some(Interval { months: self.months.checked_neg()?, days: self.days.checked_neg()?, micros: self.micros.checked_neg()? });
+        let negated = || {
+            Some(Interval {
+                months: self.months.checked_neg()?,
+                days: self.days.checked_neg()?,
+                micros: self.micros.checked_neg()?,
+            })
+        };
         negated().ok_or_else(interval_out_of_range)
     }
 
@@ -244,7 +258,9 @@ pub(crate) fn date_to_timestamp(date: i32) -> EvalResult<i64> {
     match date {
         DATE_INFINITY => Ok(TIMESTAMP_INFINITY),
         DATE_NEG_INFINITY => Ok(TIMESTAMP_NEG_INFINITY),
-        _ => check_timestamp(i64::from(date).saturating_mul(DAY)).filter(|t| is_finite_timestamp(*t)).ok_or_else(|| EvalError::new("22008", "date out of range for timestamp")),
+        _ => check_timestamp(i64::from(date).saturating_mul(DAY))
+            .filter(|t| is_finite_timestamp(*t))
+            .ok_or_else(|| EvalError::new("22008", "date out of range for timestamp")),
     }
 }
 

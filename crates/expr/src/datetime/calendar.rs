@@ -96,7 +96,10 @@ impl Civil {
 
     /// Microseconds since midnight.
     pub(crate) fn time(&self) -> i64 {
-        i64::from(self.hour) * HOUR + i64::from(self.minute) * MINUTE + i64::from(self.second) * SECOND + i64::from(self.micros)
+        i64::from(self.hour) * HOUR
+            + i64::from(self.minute) * MINUTE
+            + i64::from(self.second) * SECOND
+            + i64::from(self.micros)
     }
 
     pub(crate) fn set_time(&mut self, time: i64) {
@@ -117,7 +120,8 @@ pub(crate) fn split_timestamp(timestamp: i64) -> Civil {
 
 /// Back; `None` where it does not fit a timestamp.
 pub(crate) fn timestamp_of(civil: &Civil) -> Option<i64> {
-    super::check_timestamp(civil.days().checked_mul(DAY)?.checked_add(civil.time())?).filter(|t| super::is_finite_timestamp(*t))
+    super::check_timestamp(civil.days().checked_mul(DAY)?.checked_add(civil.time())?)
+        .filter(|t| super::is_finite_timestamp(*t))
 }
 
 #[cfg(test)]
@@ -127,9 +131,13 @@ mod tests {
 
     #[test]
     fn known_days() {
-        for ((year, month, day), days, weekday) in
-            [((2000, 1, 1), 0, 6), ((1970, 1, 1), -10_957, 4), ((2024, 2, 29), 8825, 4), ((0, 1, 1), -730_485, 6), ((-4713, 11, 24), -2_451_545, 1)]
-        {
+        for ((year, month, day), days, weekday) in [
+            ((2000, 1, 1), 0, 6),
+            ((1970, 1, 1), -10_957, 4),
+            ((2024, 2, 29), 8825, 4),
+            ((0, 1, 1), -730_485, 6),
+            ((-4713, 11, 24), -2_451_545, 1),
+        ] {
             assert_eq!(days_from_civil(year, month, day), days, "{year}-{month}-{day}");
             assert_eq!((civil_from_days(days), day_of_week(days)), ((year, month, day), weekday));
         }

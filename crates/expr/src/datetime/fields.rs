@@ -54,8 +54,8 @@ fn scaled(value: i64, scale: u16) -> EvalResult<Option<Numeric>> {
 fn of_infinity(unit: Unit, negative: bool) -> Option<Option<Numeric>> {
     use Unit::*;
     match unit {
-        Microsecond | Millisecond | Second | Minute | Hour | Day | Month | Quarter | Week | DayOfWeek | IsoDayOfWeek
-        | DayOfYear | Timezone | TimezoneHour | TimezoneMinute => Some(None),
+        Microsecond | Millisecond | Second | Minute | Hour | Day | Month | Quarter | Week | DayOfWeek
+        | IsoDayOfWeek | DayOfYear | Timezone | TimezoneHour | TimezoneMinute => Some(None),
         Year | Decade | Century | Millennium | Julian | IsoYear | Epoch => {
             Some(Some(if negative { Numeric::NEG_INFINITY } else { Numeric::INFINITY }))
         }
@@ -75,8 +75,20 @@ fn calendar_field(unit: Unit, civil: &Civil) -> Option<i64> {
         Unit::Week => i64::from(iso_week(civil.days()).1),
         Unit::Year => no_zero(year),
         Unit::Decade => year.div_euclid(10),
-        Unit::Century => if year > 0 { (year + 99) / 100 } else { -((99 - (year - 1)) / 100) },
-        Unit::Millennium => if year > 0 { (year + 999) / 1000 } else { -((999 - (year - 1)) / 1000) },
+        Unit::Century => {
+            if year > 0 {
+                (year + 99) / 100
+            } else {
+                -((99 - (year - 1)) / 100)
+            }
+        }
+        Unit::Millennium => {
+            if year > 0 {
+                (year + 999) / 1000
+            } else {
+                -((999 - (year - 1)) / 1000)
+            }
+        }
         Unit::IsoYear => no_zero(i64::from(iso_week(civil.days()).0)),
         Unit::DayOfWeek => i64::from(day_of_week(civil.days())),
         Unit::IsoDayOfWeek => i64::from((day_of_week(civil.days()) + 6) % 7 + 1),
@@ -121,7 +133,13 @@ pub(crate) fn extract_timestamptz(written: &str, utc: i64, zone: &TimeZone) -> E
     extract_local(written, utc + i64::from(offset) * SECOND, utc, Some(offset), Source::TimestampTz)
 }
 
-fn extract_local(written: &str, local: i64, utc: i64, offset: Option<i32>, source: Source) -> EvalResult<Option<Numeric>> {
+fn extract_local(
+    written: &str,
+    local: i64,
+    utc: i64,
+    offset: Option<i32>,
+    source: Source,
+) -> EvalResult<Option<Numeric>> {
     let unit = source.unit(written)?;
     if offset.is_none() && zone_field(unit, 0).is_some() {
         return Err(source.unsupported(written));
@@ -137,7 +155,9 @@ fn extract_local(written: &str, local: i64, utc: i64, offset: Option<i32>, sourc
         return int(value);
     }
     match unit {
-        Unit::Epoch => Ok(Some(Numeric::from_scaled(i128::from(utc) + i128::from(UNIX_EPOCH_SECONDS) * i128::from(SECOND), 6))),
+        Unit::Epoch => {
+            Ok(Some(Numeric::from_scaled(i128::from(utc) + i128::from(UNIX_EPOCH_SECONDS) * i128::from(SECOND), 6)))
+        }
         Unit::Julian => {
             let share = Numeric::from(civil.time()).div(&Numeric::from(DAY))?;
             Ok(Some(Numeric::from(civil.days() + EPOCH_JULIAN).add(&share)?))
@@ -150,7 +170,14 @@ pub(crate) fn extract_date(written: &str, date: i32) -> EvalResult<Option<Numeri
     let unit = Source::Date.unit(written)?;
     let is_field = !matches!(
         unit,
-        Unit::Microsecond | Unit::Millisecond | Unit::Second | Unit::Minute | Unit::Hour | Unit::Timezone | Unit::TimezoneHour | Unit::TimezoneMinute
+        Unit::Microsecond
+            | Unit::Millisecond
+            | Unit::Second
+            | Unit::Minute
+            | Unit::Hour
+            | Unit::Timezone
+            | Unit::TimezoneHour
+            | Unit::TimezoneMinute
     );
     if !is_field {
         return Err(Source::Date.unsupported(written));
@@ -247,8 +274,16 @@ fn truncate(unit: Unit, civil: &mut Civil) -> Option<bool> {
         Unit::Quarter => Civil::date(year, (civil.month - 1) / 3 * 3 + 1, 1),
         Unit::Year => Civil::date(year, 1, 1),
         Unit::Decade => Civil::date(if year > 0 { year / 10 * 10 } else { -((8 - (year - 1)) / 10) * 10 }, 1, 1),
-        Unit::Century => Civil::date(if year > 0 { (year + 99) / 100 * 100 - 99 } else { -((99 - (year - 1)) / 100) * 100 + 1 }, 1, 1),
-        Unit::Millennium => Civil::date(if year > 0 { (year + 999) / 1000 * 1000 - 999 } else { -((999 - (year - 1)) / 1000) * 1000 + 1 }, 1, 1),
+        Unit::Century => Civil::date(
+            if year > 0 { (year + 99) / 100 * 100 - 99 } else { -((99 - (year - 1)) / 100) * 100 + 1 },
+            1,
+            1,
+        ),
+        Unit::Millennium => Civil::date(
+            if year > 0 { (year + 999) / 1000 * 1000 - 999 } else { -((999 - (year - 1)) / 1000) * 1000 + 1 },
+            1,
+            1,
+        ),
         _ => return None,
     };
     *civil = first;
@@ -258,7 +293,11 @@ fn truncate(unit: Unit, civil: &mut Civil) -> Option<bool> {
 /// The unit of `date_trunc`: those of `extract` that are only fields are not recognized at all.
 fn trunc_unit(written: &str, source: Source) -> EvalResult<Unit> {
     super::tokens::interval_unit(&written.to_lowercase()).filter(|unit| *unit != Unit::Ago).ok_or_else(|| {
-        if field_unit(&written.to_lowercase()).is_some() { source.unsupported(written) } else { source.unknown(written) }
+        if field_unit(&written.to_lowercase()).is_some() {
+            source.unsupported(written)
+        } else {
+            source.unknown(written)
+        }
     })
 }
 

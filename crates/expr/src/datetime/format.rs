@@ -101,7 +101,18 @@ impl std::fmt::Display for IntervalStyle {
 }
 
 pub(crate) const MONTH_NAMES: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 /// Sunday first.
 pub(crate) const DAY_NAMES: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
@@ -331,7 +342,13 @@ fn write_postgres_interval(out: &mut String, p: &Parts) -> std::fmt::Result {
     }
     if first || p.hours != 0 || p.minutes != 0 || p.seconds != 0 || p.micros != 0 {
         let negative = p.hours < 0 || p.minutes < 0 || p.seconds < 0 || p.micros < 0;
-        let sign = if negative { "-" } else if after_negative { "+" } else { "" };
+        let sign = if negative {
+            "-"
+        } else if after_negative {
+            "+"
+        } else {
+            ""
+        };
         let gap = if first { "" } else { " " };
         let seconds = seconds_text(p.seconds, p.micros, 2);
         write!(out, "{gap}{sign}{:02}:{:02}:{seconds}", p.hours.unsigned_abs(), p.minutes.unsigned_abs())?;

@@ -16,8 +16,8 @@ mod tokens;
 mod zone;
 
 pub(crate) use calendar::{Civil, days_from_civil, split_timestamp, timestamp_of};
-pub use format::{DateFormat, DateOrder, DateStyle, IntervalStyle};
 pub(crate) use format::{DAY_NAMES, MONTH_NAMES};
+pub use format::{DateFormat, DateOrder, DateStyle, IntervalStyle};
 pub(crate) use format::{write_date, write_interval, write_time, write_timestamp, write_timestamptz, write_timetz};
 pub(crate) use interval::parse_interval;
 pub(crate) use parse::{parse_date, parse_time, parse_timestamp, parse_timestamptz, parse_timetz};

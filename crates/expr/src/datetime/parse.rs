@@ -88,7 +88,9 @@ pub(super) fn fields_of(text: &str) -> Result<Vec<Field>, Fault> {
     let bytes = text.as_bytes();
     let mut fields = Vec::new();
     let mut at = 0;
-    let run = |from: usize, wanted: &dyn Fn(u8) -> bool| bytes[from..].iter().position(|b| !wanted(*b)).map_or(bytes.len(), |n| from + n);
+    let run = |from: usize, wanted: &dyn Fn(u8) -> bool| {
+        bytes[from..].iter().position(|b| !wanted(*b)).map_or(bytes.len(), |n| from + n)
+    };
     let is_digit = |b: u8| b.is_ascii_digit();
     while at < bytes.len() {
         let (kind, from, to) = match bytes[at] {
@@ -108,7 +110,9 @@ pub(super) fn fields_of(text: &str) -> Result<Vec<Field>, Fault> {
             b'+' | b'-' => {
                 let start = run(at + 1, &|b| b.is_ascii_whitespace());
                 let (kind, end) = match bytes.get(start) {
-                    Some(b'0'..=b'9') => (FieldKind::Zone, run(start, &|b| b.is_ascii_digit() || matches!(b, b':' | b'.' | b'-'))),
+                    Some(b'0'..=b'9') => {
+                        (FieldKind::Zone, run(start, &|b| b.is_ascii_digit() || matches!(b, b':' | b'.' | b'-')))
+                    }
                     Some(b) if b.is_ascii_alphabetic() => (FieldKind::Signed, run(start, &|b| b.is_ascii_alphabetic())),
                     _ => return Err(Fault::Format),
                 };
@@ -134,7 +138,9 @@ pub(super) fn fields_of(text: &str) -> Result<Vec<Field>, Fault> {
 
 /// A field that begins with a digit, and where it ends.
 fn digits_field(bytes: &[u8], from: usize) -> (FieldKind, usize) {
-    let run = |from: usize, wanted: &dyn Fn(u8) -> bool| bytes[from..].iter().position(|b| !wanted(*b)).map_or(bytes.len(), |n| from + n);
+    let run = |from: usize, wanted: &dyn Fn(u8) -> bool| {
+        bytes[from..].iter().position(|b| !wanted(*b)).map_or(bytes.len(), |n| from + n)
+    };
     let end = run(from, &|b| b.is_ascii_digit());
     match bytes.get(end).copied() {
         Some(b':') => (FieldKind::Time, run(end, &|b| b.is_ascii_digit() || matches!(b, b':' | b'.'))),
@@ -146,7 +152,9 @@ fn digits_field(bytes: &[u8], from: usize) -> (FieldKind, usize) {
                 (if delimiter == b'.' { FieldKind::Number } else { FieldKind::Date }, second)
             }
         }
-        Some(delimiter @ (b'-' | b'/' | b'.')) => (FieldKind::Date, run(end + 1, &|b| b.is_ascii_alphanumeric() || b == delimiter)),
+        Some(delimiter @ (b'-' | b'/' | b'.')) => {
+            (FieldKind::Date, run(end + 1, &|b| b.is_ascii_alphanumeric() || b == delimiter))
+        }
         _ => (FieldKind::Number, end),
     }
 }
@@ -154,7 +162,9 @@ fn digits_field(bytes: &[u8], from: usize) -> (FieldKind, usize) {
 /// A field that begins with a letter: a word, or a date or zone name with punctuation in it.
 fn word_field(text: &str, from: usize) -> (FieldKind, usize) {
     let bytes = text.as_bytes();
-    let run = |from: usize, wanted: &dyn Fn(u8) -> bool| bytes[from..].iter().position(|b| !wanted(*b)).map_or(bytes.len(), |n| from + n);
+    let run = |from: usize, wanted: &dyn Fn(u8) -> bool| {
+        bytes[from..].iter().position(|b| !wanted(*b)).map_or(bytes.len(), |n| from + n)
+    };
     let end = run(from, &|b| b.is_ascii_alphabetic());
     let joined = match bytes.get(end) {
         Some(b'-' | b'/' | b'.') => true,
@@ -282,7 +292,10 @@ impl<'a> Reader<'a> {
             self.offset = Some(numeric_zone(&text[end..])?);
             return Ok(self.mark(part::DATE | part::TIME | part::ZONE)?);
         }
-        if self.prefix.is_none() && !self.has(part::MONTH | part::DAY) && !(self.time_only && !text.starts_with(|c: char| c.is_ascii_digit()) && self.has(part::TIME)) {
+        if self.prefix.is_none()
+            && !self.has(part::MONTH | part::DAY)
+            && !(self.time_only && !text.starts_with(|c: char| c.is_ascii_digit()) && self.has(part::TIME))
+        {
             return Ok(self.date(text)?);
         }
         if text.starts_with(|c: char| c.is_ascii_digit()) || self.prefix.is_some() {
@@ -300,9 +313,10 @@ impl<'a> Reader<'a> {
             self.seen = seen | self.seen & part::TIME;
             return Ok(result?);
         }
-        self.zone = Some(TimeZone::find(text).ok_or_else(|| {
-            Trouble::Error(EvalError::new("22023", format!("time zone \"{text}\" not recognized")))
-        })?);
+        self.zone =
+            Some(TimeZone::find(text).ok_or_else(|| {
+                Trouble::Error(EvalError::new("22023", format!("time zone \"{text}\" not recognized")))
+            })?);
         Ok(self.mark(part::ZONE)?)
     }
 
@@ -491,7 +505,11 @@ impl<'a> Reader<'a> {
             Word::Ignored => {}
             Word::Month(month) => {
                 // A number that was taken for the month is the day after all.
-                if self.has(part::MONTH) && !self.text_month && !self.has(part::DAY) && (1..=31).contains(&self.civil.month) {
+                if self.has(part::MONTH)
+                    && !self.text_month
+                    && !self.has(part::DAY)
+                    && (1..=31).contains(&self.civil.month)
+                {
                     self.civil.day = self.civil.month;
                     self.mark(part::DAY)?;
                 } else {
@@ -547,7 +565,8 @@ impl<'a> Reader<'a> {
             }
             Word::Julian => self.prefix = Some(Prefix::Julian),
             Word::IsoTime => {
-                let is_time = next.is_some_and(|f| matches!(f.kind, FieldKind::Number | FieldKind::Time | FieldKind::Date));
+                let is_time =
+                    next.is_some_and(|f| matches!(f.kind, FieldKind::Number | FieldKind::Time | FieldKind::Date));
                 if !self.time_only && !self.has(part::DATE) || !is_time {
                     return Err(Fault::Format.into());
                 }
@@ -586,7 +605,9 @@ impl<'a> Reader<'a> {
             let year = civil.year;
             civil.set_days(days_from_civil(year, 1, 1) + i64::from(self.day_of_year) - 1);
         }
-        if self.seen & part::MONTH != 0 && !(1..=12).contains(&civil.month) || self.seen & part::DAY != 0 && !(1..=31).contains(&civil.day) {
+        if self.seen & part::MONTH != 0 && !(1..=12).contains(&civil.month)
+            || self.seen & part::DAY != 0 && !(1..=31).contains(&civil.day)
+        {
             return Err(Fault::MonthOrDay);
         }
         debug_assert!(is_leap(2000));
@@ -682,7 +703,13 @@ pub(super) fn colon_time(text: &str) -> Result<ColonTime, Fault> {
     let time = match parts.next() {
         None if second.contains('.') => {
             let (seconds, micros) = split(second)?;
-            ColonTime { hour: 0, minute: i32::try_from(hour).map_err(|_| Fault::Range)?, second: seconds, micros, two_parts: false }
+            ColonTime {
+                hour: 0,
+                minute: i32::try_from(hour).map_err(|_| Fault::Range)?,
+                second: seconds,
+                micros,
+                two_parts: false,
+            }
         }
         None => ColonTime { hour, minute: number(second)?, two_parts: true, ..ColonTime::default() },
         Some(third) => {
@@ -725,7 +752,11 @@ pub(super) fn numeric_zone(text: &str) -> Result<i32, Fault> {
     Ok(if negative { -total } else { total })
 }
 
-fn read<'a>(text: &str, ctx: &'a EvalContext<'a>, time_only: bool) -> Result<(Reader<'a>, Result<Moment, Fault>), Trouble> {
+fn read<'a>(
+    text: &str,
+    ctx: &'a EvalContext<'a>,
+    time_only: bool,
+) -> Result<(Reader<'a>, Result<Moment, Fault>), Trouble> {
     let fields = fields_of(text)?;
     if fields.is_empty() {
         return Err(Fault::Format.into());
@@ -746,7 +777,11 @@ pub(crate) fn parse_date(text: &str, ctx: &EvalContext<'_>) -> EvalResult<i32> {
         Moment::Infinity => Ok(DATE_INFINITY),
         Moment::NegInfinity => Ok(DATE_NEG_INFINITY),
         Moment::Epoch => Ok((-UNIX_EPOCH_SECONDS / 86_400) as i32),
-        Moment::Civil(civil) => i32::try_from(civil.days()).ok().and_then(check_date).filter(|d| is_finite_date(*d)).ok_or_else(out_of_range),
+        Moment::Civil(civil) => i32::try_from(civil.days())
+            .ok()
+            .and_then(check_date)
+            .filter(|d| is_finite_date(*d))
+            .ok_or_else(out_of_range),
     }
 }
 
@@ -776,7 +811,11 @@ pub(crate) fn parse_timestamptz(text: &str, typmod: i32, ctx: &EvalContext<'_>) 
     let moment = moment.map_err(|fault| fault.error(text, name))?;
     let value = match moment {
         Moment::Civil(civil) => {
-            let local = civil.days().checked_mul(DAY).and_then(|days| days.checked_add(civil.time())).ok_or_else(|| out_of_range(text))?;
+            let local = civil
+                .days()
+                .checked_mul(DAY)
+                .and_then(|days| days.checked_add(civil.time()))
+                .ok_or_else(|| out_of_range(text))?;
             let utc = local - i64::from(reader.offset_of(local)) * SECOND;
             check_timestamp(utc).filter(|t| is_finite_timestamp(*t)).ok_or_else(|| out_of_range(text))?
         }
@@ -800,27 +839,20 @@ fn whole_timestamp(moment: &Moment) -> Option<i64> {
 
 /// The time of day, and the reader for its zone.
 fn read_time<'a>(text: &str, name: &str, ctx: &'a EvalContext<'a>) -> EvalResult<Reader<'a>> {
-    let (mut reader, _) = read(text, ctx, true).map_err(|t| t.error(text, name))?;
-    if reader.special.is_some() || !reader.has(part::TIME) {
-        return Err(Fault::Format.error(text, name));
-    }
-    // `finish` has applied the meridian only where there was a date.
-    if !reader.has(part::DATE) {
-        reader.check_meridian().map_err(|fault| fault.error(text, name))?;
-    } else if reader.finish_date_was_wrong() {
-        return Err(Fault::Range.error(text, name));
+    let (reader, moment) = read(text, ctx, true).map_err(|t| t.error(text, name))?;
+    // A date need not be there, but one that is must be right.
+    match moment {
+        Ok(Moment::Civil(_)) | Err(Fault::Format) if reader.has(part::TIME) => {}
+        Ok(_) => return Err(Fault::Format.error(text, name)),
+        Err(fault) => return Err(fault.error(text, name)),
     }
     // A zone that has more than one offset needs a date to choose by.
-    if reader.zone.as_ref().is_some_and(|zone| zone.offset_of_local(0) != zone.offset_of_local(DAY * 182)) && !reader.has(part::DATE) {
+    if reader.zone.as_ref().is_some_and(|zone| zone.offset_of_local(0) != zone.offset_of_local(DAY * 182))
+        && !reader.has(part::DATE)
+    {
         return Err(Fault::Format.error(text, name));
     }
     Ok(reader)
-}
-
-impl Reader<'_> {
-    fn finish_date_was_wrong(&self) -> bool {
-        !(1..=12).contains(&self.civil.month) || self.civil.day > days_in_month(self.civil.year, self.civil.month)
-    }
 }
 
 pub(crate) fn parse_time(text: &str, typmod: i32, ctx: &EvalContext<'_>) -> EvalResult<i64> {

@@ -50,8 +50,8 @@ pub(super) fn date_word(word: &str) -> Option<Word> {
         "oct" | "october" => Word::Month(10),
         "nov" | "november" => Word::Month(11),
         "dec" | "december" => Word::Month(12),
-        "sun" | "sunday" | "mon" | "monday" | "tue" | "tues" | "tuesday" | "wed" | "weds" | "wednesday" | "thu" | "thur"
-        | "thurs" | "thursday" | "fri" | "friday" | "sat" | "saturday" => Word::DayOfWeek,
+        "sun" | "sunday" | "mon" | "monday" | "tue" | "tues" | "tuesday" | "wed" | "weds" | "wednesday" | "thu"
+        | "thur" | "thurs" | "thursday" | "fri" | "friday" | "sat" | "saturday" => Word::DayOfWeek,
         "am" => Word::Am,
         "pm" => Word::Pm,
         "ad" => Word::Ad,

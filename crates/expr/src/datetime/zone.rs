@@ -101,7 +101,8 @@ impl TimeZone {
             return Some(TimeZone { name: canonical, rules: Rules::Jiff(zone) });
         }
         // A rule must begin with a name: bare numbers are for `SET TIME ZONE`, which has its own way.
-        let is_rule = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '<') && name.contains(|c: char| c.is_ascii_digit());
+        let is_rule = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '<')
+            && name.contains(|c: char| c.is_ascii_digit());
         if !is_rule {
             return None;
         }
@@ -155,7 +156,9 @@ impl TimeZone {
             Rules::Fixed(seconds, _) => return *seconds,
             Rules::Jiff(zone) => zone,
         };
-        let civil = super::split_timestamp(into_cycle(local.div_euclid(SECOND) + UNIX_EPOCH_SECONDS) * SECOND - UNIX_EPOCH_SECONDS * SECOND);
+        let civil = super::split_timestamp(
+            into_cycle(local.div_euclid(SECOND) + UNIX_EPOCH_SECONDS) * SECOND - UNIX_EPOCH_SECONDS * SECOND,
+        );
         let local = jiff::civil::DateTime::new(
             civil.year as i16,
             civil.month as i8,

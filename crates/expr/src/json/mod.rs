@@ -37,7 +37,9 @@ impl Jsonb {
             NodeKind::Bool(value) => Jsonb::Bool(*value),
             NodeKind::Number => Jsonb::Number(node.text.parse()?),
             NodeKind::String(text) => Jsonb::String(text.as_str().into()),
-            NodeKind::Array(elements) => Jsonb::Array(elements.iter().map(Jsonb::from_node).collect::<EvalResult<_>>()?),
+            NodeKind::Array(elements) => {
+                Jsonb::Array(elements.iter().map(Jsonb::from_node).collect::<EvalResult<_>>()?)
+            }
             NodeKind::Object(pairs) => {
                 let pair = |(key, value): &(String, Node)| Ok((Arc::from(key.as_str()), Jsonb::from_node(value)?));
                 Jsonb::object(pairs.iter().map(pair).collect::<EvalResult<_>>()?)
@@ -96,7 +98,9 @@ impl Jsonb {
             Jsonb::String(text) => text.len() + 16,
             Jsonb::Number(number) => number.heap_bytes(),
             Jsonb::Array(elements) => elements.iter().map(|e| e.heap_bytes() + size_of::<Jsonb>()).sum(),
-            Jsonb::Object(pairs) => pairs.iter().map(|(key, v)| key.len() + 32 + v.heap_bytes() + size_of::<Jsonb>()).sum(),
+            Jsonb::Object(pairs) => {
+                pairs.iter().map(|(key, v)| key.len() + 32 + v.heap_bytes() + size_of::<Jsonb>()).sum()
+            }
         }
     }
 }
@@ -113,7 +117,10 @@ mod tests {
     #[test]
     fn documents_are_written_as_postgres_writes_them() {
         for (text, expected) in [
-            (r#" {"bb":1,"a":[1,2.50,{"x":null}],"c":"q\"\u00e9\n"} "#, r#"{"a": [1, 2.50, {"x": null}], "c": "q\"é\n", "bb": 1}"#),
+            (
+                r#" {"bb":1,"a":[1,2.50,{"x":null}],"c":"q\"\u00e9\n"} "#,
+                r#"{"a": [1, 2.50, {"x": null}], "c": "q\"é\n", "bb": 1}"#,
+            ),
             (r#"{"a":1,"a":2}"#, r#"{"a": 2}"#),
             ("[]", "[]"),
             ("1e3", "1000"),
@@ -149,7 +156,23 @@ mod tests {
 
     #[test]
     fn documents_have_an_order() {
-        let ascending = ["[]", "null", "\"a\"", "\"b\"", "1", "2", "false", "true", "[1]", "[2]", "[1, 2]", "{}", "{\"a\": 1}", "{\"a\": 2}", "{\"a\": 1, \"b\": 1}"];
+        let ascending = [
+            "[]",
+            "null",
+            "\"a\"",
+            "\"b\"",
+            "1",
+            "2",
+            "false",
+            "true",
+            "[1]",
+            "[2]",
+            "[1, 2]",
+            "{}",
+            "{\"a\": 1}",
+            "{\"a\": 2}",
+            "{\"a\": 1, \"b\": 1}",
+        ];
         for pair in ascending.windows(2) {
             let (a, b) = (Jsonb::parse(pair[0]).unwrap(), Jsonb::parse(pair[1]).unwrap());
             assert!(a < b, "{} {}", pair[0], pair[1]);

@@ -47,8 +47,20 @@ impl Ord for Jsonb {
         match (self, other) {
             // A scalar document counts as an array of one element, below a true one of that length: only
             // the empty array lies below scalars.
-            (Jsonb::Array(elements), scalar) if scalar.is_scalar() => if elements.is_empty() { Ordering::Less } else { Ordering::Greater },
-            (scalar, Jsonb::Array(elements)) if scalar.is_scalar() => if elements.is_empty() { Ordering::Greater } else { Ordering::Less },
+            (Jsonb::Array(elements), scalar) if scalar.is_scalar() => {
+                if elements.is_empty() {
+                    Ordering::Less
+                } else {
+                    Ordering::Greater
+                }
+            }
+            (scalar, Jsonb::Array(elements)) if scalar.is_scalar() => {
+                if elements.is_empty() {
+                    Ordering::Greater
+                } else {
+                    Ordering::Less
+                }
+            }
             _ => within(self, other),
         }
     }

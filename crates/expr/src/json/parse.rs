@@ -92,7 +92,9 @@ impl<'a> Parser<'a> {
         let is_value = matches!(token, "true" | "false" | "null") || is_number(token);
         match token.as_bytes().first() {
             None => syntax("The input string ended unexpectedly."),
-            Some(b'{' | b'}' | b'[' | b']' | b',' | b':' | b'"') => syntax(format!("{expected}, but found \"{token}\".")),
+            Some(b'{' | b'}' | b'[' | b']' | b',' | b':' | b'"') => {
+                syntax(format!("{expected}, but found \"{token}\"."))
+            }
             Some(_) if is_value => syntax(format!("{expected}, but found \"{token}\".")),
             Some(_) => syntax(format!("Token \"{token}\" is invalid.")),
         }
@@ -201,7 +203,9 @@ impl<'a> Parser<'a> {
                     out.push(self.escape(start)?);
                     from = self.at;
                 }
-                Some(control @ 0..=0x1f) => return Err(syntax(format!("Character with value 0x{control:02x} must be escaped."))),
+                Some(control @ 0..=0x1f) => {
+                    return Err(syntax(format!("Character with value 0x{control:02x} must be escaped.")));
+                }
                 Some(_) => self.at += 1,
             }
         }
@@ -228,7 +232,8 @@ impl<'a> Parser<'a> {
     fn unicode_escape(&mut self) -> EvalResult<char> {
         let high = self.four_hex_digits()?;
         match high {
-            0 => Err(EvalError::new("22P05", "unsupported Unicode escape sequence").with_detail("\\u0000 cannot be converted to text.")),
+            0 => Err(EvalError::new("22P05", "unsupported Unicode escape sequence")
+                .with_detail("\\u0000 cannot be converted to text.")),
             0xd800..=0xdbff => {
                 if !self.text[self.at..].starts_with("\\u") {
                     return Err(syntax("Unicode low surrogate must follow a high surrogate."));

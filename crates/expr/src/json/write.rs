@@ -21,7 +21,11 @@ pub(crate) fn escape_into(out: &mut impl Write, text: &str) -> fmt::Result {
             _ => continue,
         };
         out.write_str(&text[from..at])?;
-        if escape.is_empty() { write!(out, "\\u{byte:04x}")? } else { out.write_str(escape)? }
+        if escape.is_empty() {
+            write!(out, "\\u{byte:04x}")?
+        } else {
+            out.write_str(escape)?
+        }
         from = at + 1;
     }
     out.write_str(&text[from..])?;

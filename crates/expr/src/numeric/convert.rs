@@ -119,7 +119,13 @@ mod tests {
 
     #[test]
     fn floats_by_their_shown_digits() {
-        for (value, expected) in [(0.1, "0.1"), (1e20, "100000000000000000000"), (123_456_789.123_456_79, "123456789.123457"), (0.0, "0"), (-1e-7, "-0.0000001")] {
+        for (value, expected) in [
+            (0.1, "0.1"),
+            (1e20, "100000000000000000000"),
+            (123_456_789.123_456_79, "123456789.123457"),
+            (0.0, "0"),
+            (-1e-7, "-0.0000001"),
+        ] {
             assert_eq!(Numeric::from_f64(value).to_string(), expected);
         }
         assert_eq!(Numeric::from_f32(0.1).to_string(), "0.1");

@@ -242,7 +242,11 @@ impl Digits {
         let quotient = long_division(&self.digits, &other.digits, wanted as usize);
         let mut result = Digits { negative: self.negative != other.negative, weight, scale, digits: quotient };
         result.normalize();
-        if round { result.round(scale) } else { result.truncate(scale) }
+        if round {
+            result.round(scale)
+        } else {
+            result.truncate(scale)
+        }
         result
     }
 

@@ -37,7 +37,10 @@ pub struct Numeric(Repr);
 #[derive(Clone)]
 enum Repr {
     /// `mantissa / 10^scale`; the scale is the display scale.
-    Small { mantissa: Mantissa, scale: u16 },
+    Small {
+        mantissa: Mantissa,
+        scale: u16,
+    },
     Big(Box<Digits>),
     NegInfinity,
     Infinity,
@@ -114,7 +117,8 @@ impl Numeric {
     }
 
     pub fn is_zero(&self) -> bool {
-        matches!(self.0, Repr::Small { mantissa, .. } if mantissa.get() == 0) || matches!(&self.0, Repr::Big(d) if d.is_zero())
+        matches!(self.0, Repr::Small { mantissa, .. } if mantissa.get() == 0)
+            || matches!(&self.0, Repr::Big(d) if d.is_zero())
     }
 
     /// -1, 0 or 1; NaN counts as positive.
@@ -152,7 +156,10 @@ impl Numeric {
 
     /// Puts together what [`Numeric::with_digits`] took apart; the inverse for valid input, 22003 else.
     pub(crate) fn from_parts(negative: bool, weight: i32, digits: &[u16], scale: i32) -> EvalResult<Numeric> {
-        if digits.iter().any(|digit| *digit >= 10_000) || !(0..=SCALE_MAX).contains(&scale) || weight.abs() > WEIGHT_MAX + 1 {
+        if digits.iter().any(|digit| *digit >= 10_000)
+            || !(0..=SCALE_MAX).contains(&scale)
+            || weight.abs() > WEIGHT_MAX + 1
+        {
             return Err(overflow());
         }
         let mut value = Digits { negative, weight, scale, digits: digits.to_vec() };

@@ -21,7 +21,11 @@ impl Numeric {
             return Ok(result);
         }
         let Some(mut digits) = self.to_digits() else { return Ok(self.clone()) };
-        if round { digits.round(scale) } else { digits.truncate(scale) }
+        if round {
+            digits.round(scale)
+        } else {
+            digits.truncate(scale)
+        }
         Numeric::from_digits(digits)
     }
 
@@ -82,7 +86,9 @@ impl Numeric {
 
     /// Rounds to a column's declared scale. 22003 if the result has more digits than its precision.
     pub fn apply_typmod(&self, typmod: i32) -> EvalResult<Numeric> {
-        let Some((precision, scale)) = crate::types::numeric_precision_and_scale(typmod) else { return Ok(self.clone()) };
+        let Some((precision, scale)) = crate::types::numeric_precision_and_scale(typmod) else {
+            return Ok(self.clone());
+        };
         let field_overflow = |detail: String| EvalError::new("22003", "numeric field overflow").with_detail(detail);
         if !self.is_finite() {
             let detail = format!("A field with precision {precision}, scale {scale} cannot hold an infinite value.");
@@ -126,7 +132,12 @@ mod tests {
             ("5", -1, "10", "0"),
             ("4", -1, "0", "0"),
             ("0.00004", 4, "0.0000", "0.0000"),
-            ("99999999999999999999999999999999999999999.95", 1, "100000000000000000000000000000000000000000.0", "99999999999999999999999999999999999999999.9"),
+            (
+                "99999999999999999999999999999999999999999.95",
+                1,
+                "100000000000000000000000000000000000000000.0",
+                "99999999999999999999999999999999999999999.9",
+            ),
             ("1", 3, "1.000", "1.000"),
         ] {
             assert_eq!(n(value).round(scale).unwrap().to_string(), rounded, "round {value} {scale}");
@@ -143,7 +154,10 @@ mod tests {
         assert_eq!(n("12.345").apply_typmod(typmod(4, 2)).unwrap().to_string(), "12.35");
         assert_eq!(n("12345").apply_typmod(typmod(2, -3)).unwrap().to_string(), "12000");
         let error = n("99.995").apply_typmod(typmod(4, 2)).unwrap_err().0;
-        assert_eq!(error.detail.as_deref(), Some("A field with precision 4, scale 2 must round to an absolute value less than 10^2."));
+        assert_eq!(
+            error.detail.as_deref(),
+            Some("A field with precision 4, scale 2 must round to an absolute value less than 10^2.")
+        );
         assert!(n("1").apply_typmod(typmod(2, 2)).unwrap_err().0.detail.unwrap().ends_with("less than 1."));
         assert!(n("0").apply_typmod(typmod(2, 5)).is_ok());
     }

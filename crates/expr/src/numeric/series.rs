@@ -51,7 +51,13 @@ impl Numeric {
 
     pub fn exp(&self) -> EvalResult<Numeric> {
         let Some(value) = self.to_digits() else {
-            return Ok(if self.is_nan() { Numeric::NAN } else if self.signum() < 0 { Numeric::ZERO } else { Numeric::INFINITY });
+            return Ok(if self.is_nan() {
+                Numeric::NAN
+            } else if self.signum() < 0 {
+                Numeric::ZERO
+            } else {
+                Numeric::INFINITY
+            });
         };
         let weight = (value.to_f64() * LOG10_E).clamp(-RESULT_SCALE_MAX, RESULT_SCALE_MAX);
         Numeric::from_digits(exp(&value, result_scale(weight as i32, value.scale))?)
@@ -256,7 +262,9 @@ fn power(base: &Digits, exponent: &Digits) -> EvalResult<Digits> {
     if base.negative && !exponent.is_integer() {
         return Err(complex_result());
     }
-    let odd = exponent.is_integer() && exponent.digits.len() as i32 == exponent.weight + 1 && exponent.digits.last().is_some_and(|d| d % 2 == 1);
+    let odd = exponent.is_integer()
+        && exponent.digits.len() as i32 == exponent.weight + 1
+        && exponent.digits.last().is_some_and(|d| d % 2 == 1);
     let negative = base.negative && odd;
     let base = base.clone().abs();
     let ln_weight = ln_decimal_weight(&base);
@@ -340,6 +348,9 @@ mod tests {
         assert_eq!(n("2").power(&n("10")).unwrap().to_string(), "1024.0000000000000");
         assert_eq!(n("2").power(&n("0.5")).unwrap().to_string(), "1.4142135623730950");
         assert_eq!(n("10").log(&n("1000")).unwrap().to_string(), "3.0000000000000000");
-        assert_eq!(n("-8").power(&n("0.5")).unwrap_err().0.message, "a negative number raised to a non-integer power yields a complex result");
+        assert_eq!(
+            n("-8").power(&n("0.5")).unwrap_err().0.message,
+            "a negative number raised to a non-integer power yields a complex result"
+        );
     }
 }

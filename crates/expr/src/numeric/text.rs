@@ -27,9 +27,8 @@ impl FromStr for Numeric {
         if unsigned.eq_ignore_ascii_case("infinity") || unsigned.eq_ignore_ascii_case("inf") {
             return Ok(if negative { Numeric::NEG_INFINITY } else { Numeric::INFINITY });
         }
-        long(unsigned, negative)?.ok_or_else(|| {
-            EvalError::new("22P02", format!("invalid input syntax for type numeric: \"{text}\""))
-        })
+        long(unsigned, negative)?
+            .ok_or_else(|| EvalError::new("22P02", format!("invalid input syntax for type numeric: \"{text}\"")))
     }
 }
 
@@ -157,7 +156,9 @@ fn write_digits(f: &mut fmt::Formatter<'_>, value: &Digits) -> fmt::Result {
     if value.negative {
         f.write_str("-")?;
     }
-    let digit = |weight: i32| usize::try_from(value.weight - weight).ok().and_then(|at| value.digits.get(at)).copied().unwrap_or(0);
+    let digit = |weight: i32| {
+        usize::try_from(value.weight - weight).ok().and_then(|at| value.digits.get(at)).copied().unwrap_or(0)
+    };
     if value.weight < 0 || value.is_zero() {
         f.write_str("0")?;
     } else {
@@ -197,7 +198,10 @@ mod tests {
             ("1e-7", "0.0000001"),
             ("123456789012345678901234567890123456789012345.678", "123456789012345678901234567890123456789012345.678"),
             ("1e50", "100000000000000000000000000000000000000000000000000"),
-            ("0.00000000000000000000000000000000000000000000000001", "0.00000000000000000000000000000000000000000000000001"),
+            (
+                "0.00000000000000000000000000000000000000000000000001",
+                "0.00000000000000000000000000000000000000000000000001",
+            ),
             ("nan", "NaN"),
             ("-inf", "-Infinity"),
             ("+Infinity", "Infinity"),
@@ -206,7 +210,10 @@ mod tests {
         }
         for text in ["", "abc", "1.2.3", "1e", "--1", "1 2", ".", "e5", "-nan", "1_000"] {
             let error = text.parse::<Numeric>().unwrap_err().0;
-            assert_eq!((error.state.as_str(), error.message), ("22P02", format!("invalid input syntax for type numeric: \"{text}\"")));
+            assert_eq!(
+                (error.state.as_str(), error.message),
+                ("22P02", format!("invalid input syntax for type numeric: \"{text}\""))
+            );
         }
         assert_eq!("1e200000".parse::<Numeric>().unwrap_err().0.message, "value overflows numeric format");
         assert_eq!("1e99999999999".parse::<Numeric>().unwrap_err().0.state.as_str(), "22003");
