@@ -266,6 +266,7 @@ fn read_iso(text: &str) -> Result<Sum, Fault> {
             rest = after;
             continue;
         }
+        let was_in_time = in_time;
         let (value, fraction, width, after) = iso_number(rest)?;
         let unit = after.chars().next();
         rest = &after[unit.map_or(0, char::len_utf8)..];
@@ -310,7 +311,7 @@ fn read_iso(text: &str) -> Result<Sum, Fault> {
             }
             _ => return Err(Fault::Format),
         }
-        has_field = true;
+        has_field = in_time == was_in_time;
     }
     Ok(sum)
 }
