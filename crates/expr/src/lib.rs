@@ -18,9 +18,13 @@ mod error;
 pub mod functions;
 mod io;
 mod json;
+pub mod keys;
 mod numeric;
 pub mod operators;
+
 pub mod resolve;
+pub mod rows;
+pub mod stored;
 mod table;
 mod tree;
 pub mod types;
