@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use env::{Budget, Env};
+use env::{Budget, Env, Mono};
 use keyspace::{Key, NodeId, ReplicaId, Timestamp, TxnId};
 use parking_lot::Mutex;
 use rpc::Network;
 use rpc::cluster::IdKind;
 use rpc::range::{AdminRequest, RangeBody};
 
-use crate::buffer::Buffer;
 use crate::metrics::Metrics;
 use crate::oracle::{Oracle, Stamp};
 use crate::route::{Directory, Patience, Router, Sent};
@@ -101,7 +100,8 @@ impl TxnClient {
             isolation: options.isolation,
             read_only: options.read_only || options.as_of.is_some(),
             historic: options.as_of.is_some(),
-            state: Mutex::new(State::new(stamp, options.lock_timeout, self.shared.buffer())),
+            began: self.shared.env.now(),
+            state: Mutex::new(State::new(stamp, options.lock_timeout)),
         };
         Ok(Transaction::new(Arc::new(core)))
     }
@@ -139,7 +139,7 @@ impl TxnClient {
 }
 
 impl Client {
-    fn buffer(&self) -> Buffer {
-        Buffer::new(self.env.knobs().write_buffer_bytes, self.scratch.clone(), self.budget.as_ref())
+    pub fn age(&self, began: Mono) -> Duration {
+        self.env.now().since(began)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use env::Mono;
 use keyspace::{Key, Span, Timestamp, TxnId};
 use parking_lot::Mutex;
 use rpc::range::{LockMode, LockSpec};
@@ -52,6 +53,7 @@ pub(crate) struct Core {
     pub read_only: bool,
     /// Reads in the past, outside of any transaction (rule 17).
     pub historic: bool,
+    pub began: Mono,
     pub state: Mutex<State>,
 }
 
@@ -70,8 +72,6 @@ pub(crate) struct State {
     views: SmallVec<[Sequence; 4]>,
     pub buffer: Buffer,
     pub reads: ReadSet,
-    /// Spans that nobody may have written to since this number, whatever the level; with the statement that says so.
-    pub pins: Vec<(Sequence, Timestamp, Span)>,
     pub locks: LockSet,
     pub lock_timeout: Option<Duration>,
     pub guard: Option<Arc<dyn SchemaGuard>>,
@@ -90,7 +90,7 @@ pub(crate) enum Phase {
 }
 
 impl State {
-    pub fn new(stamp: Stamp, lock_timeout: Option<Duration>, buffer: Buffer) -> State {
+    pub fn new(stamp: Stamp, lock_timeout: Option<Duration>) -> State {
         State {
             stamp,
             commit_floor: Timestamp::ZERO,
@@ -99,9 +99,8 @@ impl State {
             statements_begun: 0,
             savepoints: BTreeSet::new(),
             views: SmallVec::new(),
-            buffer,
+            buffer: Buffer::default(),
             reads: ReadSet::default(),
-            pins: Vec::new(),
             locks: LockSet::default(),
             lock_timeout,
             guard: None,
@@ -192,10 +191,9 @@ impl Transaction {
         self.core.client.metrics.statement_restarts.inc();
         {
             let mut state = self.core.state.lock();
-            let (from, to) = (state.statement, state.sequence);
-            state.buffer.undo(from, to);
+            let from = state.statement;
+            state.buffer.undo(from);
             state.reads.restart_statement();
-            state.pins.retain(|(sequence, ..)| *sequence < from);
             state.locks.restart(from);
             state.savepoints.split_off(&from);
             state.next_sequence();
@@ -241,13 +239,6 @@ impl Transaction {
         state.buffer.may_show(span, state.sequence)
     }
 
-    /// What is in `span` at the statement's number is what is in it at the commit, or the commit fails: at every level, as
-    /// SERIALIZABLE has it for all reads. For schema changes that look at rows (a new index's backfill).
-    pub fn pin(&self, span: Span) {
-        let state = &mut *self.core.state.lock();
-        state.pins.push((state.statement, state.stamp.at, span));
-    }
-
     /// Buffers a write: `None` deletes. `changes_key`: the row goes or a column of one of its keys changes (rule 20).
     pub fn put(&self, key: Key, value: Option<Bytes>, changes_key: bool) -> TxnResult<()> {
         self.write(key, Write { value, changes_key, must_be_absent: false })
@@ -263,12 +254,8 @@ impl Transaction {
             return Err(TxnError::ReadOnly);
         }
         let state = &mut *self.core.state.lock();
-        let (keep_from, runs) = (state.keep_from(), state.buffer.runs());
-        state.buffer.put(key, write, state.sequence, keep_from)?;
-        if state.buffer.runs() > runs {
-            self.core.client.metrics.buffer_spills.inc();
-        }
-        Ok(())
+        let keep_from = state.keep_from();
+        state.buffer.put(key, write, state.sequence, keep_from)
     }
 
     /// Bytes the buffered writes take in memory.
@@ -295,8 +282,7 @@ impl Transaction {
             let mut state = self.core.state.lock();
             state.savepoints.split_off(&savepoint.0);
             state.savepoints.insert(savepoint.0);
-            let to = state.sequence;
-            state.buffer.undo(savepoint.0, to);
+            state.buffer.undo(savepoint.0);
             state.next_sequence();
             state.locks.undo(savepoint.0)
         };

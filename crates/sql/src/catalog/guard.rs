@@ -52,10 +52,6 @@ impl UsedTables {
     pub fn define(&self, table: &Table) {
         self.record(table, TableUse::Define);
     }
-
-    pub fn cache(&self) -> &Arc<CatalogCache> {
-        &self.cache
-    }
 }
 
 impl SchemaGuard for UsedTables {
