@@ -32,6 +32,7 @@ pub mod codec;
 pub mod command;
 pub mod consensus;
 pub mod evaluate;
+pub mod garbage;
 pub mod intents;
 pub mod leadership;
 pub mod locks;
@@ -45,6 +46,7 @@ pub mod replica;
 pub mod state;
 pub mod store;
 
+pub use garbage::Collected;
 pub use leadership::LeaderView;
 pub use registers::KeyView;
 pub use store::{Outside, Store, StoreConfig};

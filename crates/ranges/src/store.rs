@@ -4,10 +4,12 @@
 //! its replicas through it, and it reaches the rest of the cluster through two seams: [`rpc::Network`] for
 //! messages between replicas, and [`Outside`] for what only a client of the whole cluster can do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use env::Env;
+use env::{Counter, Env, Histogram, Metrics};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use keyspace::{Key, NodeId, RangeId, ReplicaId, SYSTEM_RANGE, Timestamp, TxnId};
@@ -63,8 +65,37 @@ pub struct Shared {
     pub deadlocks: Arc<Deadlocks>,
     /// The term in which the system range is led from here; also while no replica of it is here.
     pub system_term: Arc<watch::Sender<Option<u64>>>,
+    /// Messages of other replicas that the loop has not taken yet.
+    pub messages_waiting: AtomicUsize,
+    pub metrics: StoreMetrics,
     replicas: RwLock<Replicas>,
 }
+
+/// What the loop counts.
+pub struct StoreMetrics {
+    sync_seconds: Histogram,
+    pub entries_synced: Counter,
+    pub entries_applied: Counter,
+    pub messages_dropped: Counter,
+}
+
+impl StoreMetrics {
+    fn new(metrics: &Metrics) -> StoreMetrics {
+        StoreMetrics {
+            sync_seconds: metrics.seconds("log_sync_seconds", "Time one sync of the raft log took"),
+            entries_synced: metrics.counter("log_entries_synced", "Raft log entries written and synced"),
+            entries_applied: metrics.counter("log_entries_applied", "Raft log entries applied"),
+            messages_dropped: metrics.counter("raft_messages_dropped", "Raft messages dropped because too many were waiting"),
+        }
+    }
+
+    pub fn note_sync(&self, took: Duration) {
+        self.sync_seconds.observe(took.as_secs_f64());
+    }
+}
+
+/// Messages that may wait for the loop; raft sends again what is dropped.
+const MESSAGES_WAITING_MAX: usize = 100_000;
 
 #[derive(Default)]
 struct Replicas {
@@ -82,6 +113,7 @@ impl Store {
     pub fn open(config: StoreConfig) -> storage::Result<Store> {
         let StoreConfig { env, node, engine, network, on_fatal } = config;
         let (inbox, inputs) = mpsc::unbounded_channel();
+        let metrics = StoreMetrics::new(env.metrics());
         let shared = Arc::new(Shared {
             env,
             node,
@@ -92,6 +124,8 @@ impl Store {
             inbox,
             deadlocks: Arc::default(),
             system_term: Arc::new(watch::Sender::new(None)),
+            messages_waiting: AtomicUsize::new(0),
+            metrics,
             replicas: RwLock::default(),
         });
         let mut log_loop = LogLoop::new(shared.clone(), inputs);
@@ -115,6 +149,12 @@ impl Store {
 
     /// Takes messages of other replicas. Does not block.
     pub fn raft(&self, envelopes: Vec<RaftEnvelope>) {
+        let count = envelopes.len();
+        if self.shared.messages_waiting.load(Ordering::Relaxed) + count > MESSAGES_WAITING_MAX {
+            self.shared.metrics.messages_dropped.inc_by(count as u64);
+            return;
+        }
+        self.shared.messages_waiting.fetch_add(count, Ordering::Relaxed);
         let _stopped = self.shared.inbox.send(Input::Messages(envelopes));
     }
 
@@ -214,6 +254,12 @@ impl Store {
         self.shared.deadlocks.edges()
     }
 
+    /// Those of `edges`, reported earlier, whose very wait still stands and still has that holder before it.
+    pub fn standing_waits(&self, edges: &[WaitEdge]) -> Vec<WaitEdge> {
+        let now: BTreeSet<WaitEdge> = self.wait_edges().into_iter().collect();
+        edges.iter().filter(|edge| now.contains(edge)).cloned().collect()
+    }
+
     /// Makes `txn` the victim of a deadlock if this very wait of it still stands here.
     pub fn break_wait(&self, txn: TxnId, wait: u64, cycle: Vec<TxnId>) -> bool {
         self.shared.deadlocks.break_wait(txn, wait, cycle)
@@ -230,6 +276,34 @@ impl Store {
 
     // ---- the end ----
 
+    /// Hands the ranges that are led from here to other voters, where there are some whose logs are close
+    /// behind, so that nobody has to wait for an election when this node goes. Returns when that is done, or
+    /// when `limit` has passed; says how many ranges are still led from here although others vote.
+    pub async fn hand_over(&self, limit: Duration) -> usize {
+        let env = self.shared.env.clone();
+        let deadline = env.now() + limit;
+        loop {
+            let left = self.ask_others_to_lead();
+            if left == 0 || env.now() >= deadline {
+                return left;
+            }
+            env.sleep(HAND_OVER_RETRY).await;
+        }
+    }
+
+    fn ask_others_to_lead(&self) -> usize {
+        let mut left = 0;
+        for status in self.statuses().into_iter().filter(|status| status.is_leader) {
+            let others = status.descriptor.replicas.iter().filter(|other| other.replica != status.replica && other.role == ReplicaRole::Voter);
+            let others: Vec<ReplicaId> = others.map(|other| other.replica).collect();
+            left += usize::from(!others.is_empty());
+            if let Some(to) = others.into_iter().find(|other| status.caught_up.contains(other)) {
+                let _stopped = self.shared.send(Input::Transfer { range: status.descriptor.id, to });
+            }
+        }
+        left
+    }
+
     /// Makes all durable and ends the loop. Requests under way fail.
     pub async fn stop(&self) {
         let (reply, stopped) = oneshot::channel();
@@ -238,6 +312,8 @@ impl Store {
         }
     }
 }
+
+const HAND_OVER_RETRY: Duration = Duration::from_millis(100);
 
 impl Shared {
     pub fn replica(&self, range: RangeId) -> Option<Arc<Replica>> {

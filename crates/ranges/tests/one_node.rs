@@ -223,3 +223,29 @@ async fn a_lost_lock_fails_the_commit() {
     assert_eq!(outcome.unwrap_err(), KvError::LockLost { key: "parent".into() });
     assert_eq!(client.get("child").await.unwrap(), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn garbage_goes_below_the_floor_and_nothing_that_is_seen() {
+    let (mut cluster, client) = one_node(11).await;
+    let mut versions = Vec::new();
+    for n in 0..50 {
+        versions.push(client.put("hot", &n.to_string()).await.unwrap());
+    }
+    client.commit(client.0.txn(), client.0.now(), &[("gone", Some("1"))]).await.unwrap();
+    client.commit(client.0.txn(), client.0.now(), &[("gone", None)]).await.unwrap();
+    let late = client.0.txn();
+    let floor = client.0.now();
+    client.put("hot", "last").await.unwrap();
+    let collected = cluster.store(1).collect_garbage(keyspace::RangeId(2), floor).await.unwrap();
+    assert_eq!(collected.versions, 49 + 2);
+    for _ in 0..2 {
+        assert_eq!(client.get("hot").await.unwrap().as_deref(), Some("last"));
+        assert_eq!(client.get_at("hot", Timestamp(floor.0 + 1)).await.unwrap().as_deref(), Some("49"));
+        assert_eq!(client.get("gone").await.unwrap(), None);
+        let old = client.get_at("hot", versions[3]).await;
+        assert_eq!(old, Err(KvError::BelowGarbageFloor { at: versions[3], floor }), "never a wrong answer");
+        let commit = client.commit(late, client.0.now(), &[("x", Some("1"))]).await;
+        assert!(matches!(commit, Err(KvError::BelowGarbageFloor { .. })), "its fate would not be known");
+        cluster.restart(1).await;
+    }
+}

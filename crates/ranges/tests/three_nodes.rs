@@ -209,3 +209,54 @@ async fn a_follower_that_lags_behind_the_log_gets_a_snapshot() {
     }
     assert!((1..=3).all(|node| cluster.store(node).defects().is_empty()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_voter_is_replaced_through_a_joint_configuration() {
+    for seed in 30..35 {
+        let mut cluster = Cluster::new(seed, 4, |_| {});
+        cluster.bootstrap(3).await;
+        let client = cluster.client();
+        for n in 0..50 {
+            client.put(&format!("k{n:02}"), "0").await.unwrap();
+        }
+        cluster.lose_messages(100);
+        let learner = AdminRequest::ChangeReplicas { add: vec![replica(4, 204, ReplicaRole::Learner)], remove: vec![] };
+        client.admin("k", learner).await.unwrap();
+        let leader = cluster.leader("k").await;
+        let leaves = if leader == 1 { 2 } else { 1 };
+        let replace = || AdminRequest::ChangeReplicas { add: vec![replica(4, 204, ReplicaRole::Voter)], remove: vec![ReplicaId(200 + leaves)] };
+        let mut done = false;
+        for _ in 0..200 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            done = client.admin("k", replace()).await.is_ok();
+            if done {
+                break;
+            }
+        }
+        assert!(done, "seed {seed}: the change was refused for good");
+        // Any of the new voters may die, also in the middle of it.
+        cluster.restart(4).await;
+        for n in 0..50 {
+            client.put(&format!("k{n:02}"), "1").await.unwrap();
+        }
+        cluster.lose_messages(0);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert!(cluster.store(leaves).is_empty(), "seed {seed}: the one that left is still there");
+        cluster.check_replicas_agree("k").await;
+        let (descriptor, _) = cluster.store(4).lookup(&"k".into()).unwrap();
+        assert_eq!(descriptor.replicas.len(), 3);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_goes_hands_over_first() {
+    let (cluster, client) = three_nodes(40).await;
+    client.put("a", "1").await.unwrap();
+    let old = cluster.leader("a").await;
+    let left = cluster.store(old).hand_over(Duration::from_secs(5)).await;
+    assert_eq!(left, 0);
+    let started = tokio::time::Instant::now();
+    client.put("a", "2").await.unwrap();
+    assert_ne!(cluster.leader("a").await, old);
+    assert!(started.elapsed() < Duration::from_millis(500), "no election was waited for");
+}

@@ -341,7 +341,8 @@ impl Consensus {
         let entries = ready.take_entries();
         output.entries_to_sync = entries.len();
         store.append(entries, batch);
-        if let Some(state) = ready.hs() {
+        // A commit index alone is not worth a write: it is found again by whoever leads next.
+        if let Some(state) = ready.hs().filter(|_| ready.must_sync()) {
             store.set_hard_state(state, batch);
         }
         output.messages = ready.take_messages();
@@ -541,4 +542,4 @@ fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, Defect> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -168,7 +168,7 @@ struct State {
 }
 
 /// Transactions that ended lately, in two generations so that forgetting costs nothing.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Ended {
     young: HashSet<TxnId, FixedState>,
     old: HashSet<TxnId, FixedState>,
@@ -280,8 +280,12 @@ impl Locks {
 
     /// Moves the locks at and above `at` to `right`; who waits there asks again at the new range.
     pub fn split_into(&self, at: &Key, right: &Locks) {
-        let (table, waits) = self.state.lock().table.split_off(at);
-        right.state.lock().table = table;
+        let (waits, table, ended) = {
+            let mut state = self.state.lock();
+            let (table, waits) = state.table.split_off(at);
+            (waits, table, state.ended.clone())
+        };
+        *right.state.lock() = State { table, ended };
         for id in waits {
             self.deadlocks.end(id, Outcome::Gone);
         }

@@ -57,6 +57,7 @@ impl LogLoop {
         for (range, entries) in committed {
             let Some(peer) = self.peers.get_mut(&range) else { continue };
             let Some(last) = entries.last().map(|entry| entry.index) else { continue };
+            self.shared.metrics.entries_applied.inc_by(entries.len() as u64);
             match apply_entries(&self.shared.engine, peer, entries, &mut changes) {
                 Ok(()) => applied.push((range, last)),
                 Err(defect) => peer.quarantine(&defect),
@@ -186,6 +187,12 @@ fn apply_entry(
         Body::Register { name, change } => apply_register(engine, peer, &name, change, &mut changes.batch)?,
         Body::Split { at, right, right_replicas } => {
             return apply_split(engine, peer, entry, at, right, &right_replicas, changes);
+        }
+        Body::GarbageFloor(floor) => {
+            // In memory before anything is collected: who reads below it finds out, after reading.
+            peer.identity.garbage_floor = peer.identity.garbage_floor.max(floor);
+            peer.replica.set_garbage_floor(floor);
+            state::put_identity(&mut changes.batch, &peer.identity);
         }
         Body::Members { .. } => return Err(Defect::Unreadable("a change of members that raft does not know of".to_owned())),
     }

@@ -27,6 +27,7 @@ mod truncate;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use env::{BoxFuture, Mono, probe};
@@ -132,6 +133,7 @@ impl LogLoop {
 
     /// Runs until the node stops or its disk fails.
     pub async fn run(mut self) {
+        let _stop_the_node = StopOnPanic(self.shared.clone());
         let outcome = self.drive().await;
         let stopping = self.stopping.take();
         self.abandon();
@@ -195,6 +197,7 @@ impl LogLoop {
             Event::Synced(outcome) => {
                 outcome?;
                 let syncing = self.syncing.take().expect("a sync that ended was under way");
+                self.shared.metrics.note_sync(self.shared.env.now().since(syncing.since));
                 self.synced(syncing.covers);
             }
             Event::Input(Some(input)) => self.take(input),
@@ -224,6 +227,7 @@ impl LogLoop {
                 }
             }
             Input::Messages(envelopes) => {
+                self.shared.messages_waiting.fetch_sub(envelopes.len(), Ordering::Relaxed);
                 for envelope in envelopes {
                     self.receive(envelope);
                 }
@@ -349,9 +353,11 @@ impl LogLoop {
         let alone = |range: &RangeId| self.peers.get(range).is_none_or(|peer| peer.consensus.is_sole_voter());
         let inline = few && self.unsynced.keys().all(alone);
         let covers = std::mem::take(&mut self.unsynced);
-        self.unsynced_entries = 0;
+        self.shared.metrics.entries_synced.inc_by(std::mem::take(&mut self.unsynced_entries) as u64);
         if inline {
+            let since = self.shared.env.now();
             self.shared.engine.sync()?;
+            self.shared.metrics.note_sync(self.shared.env.now().since(since));
             self.synced(covers);
         } else {
             let (engine, env) = (self.shared.engine.clone(), self.shared.env.clone());
@@ -591,6 +597,17 @@ impl LogLoop {
                 replica.set_defect(defect.to_string());
                 Err(defect)
             }
+        }
+    }
+}
+
+/// An impossible state in the loop is the end of the node: without it nothing is acknowledged any more.
+struct StopOnPanic(Arc<Shared>);
+
+impl Drop for StopOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            (self.0.on_fatal)(storage::Error::Unusable("the log loop met an impossible state".to_owned()));
         }
     }
 }
