@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use env::{Budget, Env, Mono};
+use env::{Budget, Env};
 use keyspace::{Key, NodeId, ReplicaId, Timestamp, TxnId};
 use parking_lot::Mutex;
 use rpc::Network;
 use rpc::cluster::IdKind;
 use rpc::range::{AdminRequest, RangeBody};
 
+use crate::buffer::Buffer;
 use crate::metrics::Metrics;
 use crate::oracle::{Oracle, Stamp};
 use crate::route::{Directory, Patience, Router, Sent};
@@ -100,8 +101,7 @@ impl TxnClient {
             isolation: options.isolation,
             read_only: options.read_only || options.as_of.is_some(),
             historic: options.as_of.is_some(),
-            began: self.shared.env.now(),
-            state: Mutex::new(State::new(stamp, options.lock_timeout)),
+            state: Mutex::new(State::new(stamp, options.lock_timeout, self.shared.buffer())),
         };
         Ok(Transaction::new(Arc::new(core)))
     }
@@ -139,7 +139,7 @@ impl TxnClient {
 }
 
 impl Client {
-    pub fn age(&self, began: Mono) -> Duration {
-        self.env.now().since(began)
+    fn buffer(&self) -> Buffer {
+        Buffer::new(self.env.knobs().write_buffer_bytes, self.scratch.clone(), self.budget.as_ref())
     }
 }

@@ -23,18 +23,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use keyspace::{Key, Timestamp};
+use parking_lot::Mutex;
 use rpc::KvError;
 use rpc::range::{CommitRequest, LockedKey, Mutation, RangeBody, RangeReply, Writes};
 
 use crate::buffer::Write;
-use crate::route::{Patience, Route, Shardable};
+use crate::route::{Route, Shardable};
 use crate::transaction::{Core, Phase};
 use crate::{Isolation, Stamp, TxnError, TxnResult, release};
 
 mod one_range;
 mod several;
 
-pub(crate) use several::record;
+pub(crate) use several::{Written, record};
 
 /// Numbers that one commit tries.
 const ATTEMPTS_MAX: u32 = 16;
@@ -57,7 +58,7 @@ pub(crate) async fn commit(core: &Arc<Core>) -> TxnResult<Timestamp> {
             snapshot: state.stamp.at,
             attempt: 0,
             version_key: state.catalog_change.clone(),
-            doubt: None,
+            doubt: Mutex::new(None),
             applied_in: None,
         }
     };
@@ -76,7 +77,7 @@ struct Commit<'a> {
     attempt: u32,
     version_key: Option<Key>,
     /// Set while a message is out whose effect is not known, or intents lie about.
-    doubt: Option<several::Doubt>,
+    doubt: Mutex<Option<several::Doubt>>,
     /// The range in which everything was applied at once; the transaction's locks there went with it.
     applied_in: Option<Arc<Route>>,
 }
@@ -92,17 +93,16 @@ impl Commit<'_> {
         if self.version_key.is_some() || self.core.state.lock().commit_floor > self.stamp.at {
             self.move_on(None).await?;
         }
-        let (keys, bytes) = {
-            let state = self.core.state.lock();
-            (state.buffer.keys(), state.buffer.bytes())
-        };
-        if keys > 0 && bytes <= REQUEST_BYTES_MAX {
-            if let Some(at) = self.in_one_range().await? {
+        let (mutations, rest) = self.batch(&Key::MIN)?;
+        assert!(!mutations.is_empty(), "the buffer is not empty");
+        let anchor = mutations[0].key.clone();
+        if rest.is_none() {
+            if let Some(at) = self.in_one_range(mutations).await? {
                 metrics.commits_one_range.inc();
                 return Ok(at);
             }
         }
-        self.over_several_ranges().await
+        self.over_several_ranges(anchor).await
     }
 
     /// After the outcome is known: locks that no write has taken along are given up.
@@ -180,30 +180,29 @@ impl Commit<'_> {
 
     // ---- what is sent ----
 
-    /// The newest write of each key, in key order.
-    fn mutations(&self) -> Vec<Mutation> {
-        let state = self.core.state.lock();
-        let at = self.stamp.at;
-        let mutation = |(key, write): (&Key, &Write)| Mutation {
-            key: key.clone(),
-            value: match &self.version_key {
-                Some(version_key) if version_key == key => Some(Bytes::copy_from_slice(&at.0.to_be_bytes())),
-                _ => write.value.clone(),
-            },
-            changes_key: write.changes_key,
-            must_be_absent: write.must_be_absent,
+    /// The newest write of each key from `from` on, as much as fits into a request, and where to go on.
+    fn batch(&self, from: &Key) -> TxnResult<(Vec<Mutation>, Option<Key>)> {
+        let (batch, rest) = self.core.state.lock().buffer.batch(from, REQUEST_BYTES_MAX)?;
+        let mutation = |(key, write): (Key, Write)| {
+            let is_version = self.version_key.as_ref() == Some(&key);
+            let value = if is_version { Some(self.stamp.at.0.to_be_bytes().to_vec().into()) } else { write.value };
+            Mutation { key, value, changes_key: write.changes_key, must_be_absent: write.must_be_absent }
         };
-        state.buffer.newest().map(mutation).collect()
+        Ok((batch.into_iter().map(mutation).collect(), rest))
     }
 
-    fn locked(&self) -> Vec<LockedKey> {
+    /// The locks to validate, in key order. Keys that are written are left out where the snapshot vouches for them: only
+    /// READ COMMITTED grants locks at numbers older than that.
+    fn locked(&self) -> TxnResult<Vec<LockedKey>> {
         let state = self.core.state.lock();
-        // Only READ COMMITTED grants locks at numbers older than what the snapshot vouches for.
-        let snapshot = match self.core.isolation {
-            Isolation::ReadCommitted => self.snapshot,
-            Isolation::RepeatableRead | Isolation::Serializable => Timestamp::ZERO,
-        };
-        state.locks.to_validate(snapshot, |key| state.buffer.writes(key))
+        let mut locked = Vec::new();
+        for lock in state.locks.counting() {
+            let is_older = self.core.isolation == Isolation::ReadCommitted && lock.seen < self.snapshot;
+            if is_older || !state.buffer.writes(&lock.key)? {
+                locked.push(lock);
+            }
+        }
+        Ok(locked)
     }
 
     fn writes(&self, mutations: Vec<Mutation>, locked: Vec<LockedKey>) -> Writes {
@@ -219,7 +218,7 @@ impl Commit<'_> {
 
     /// Nothing was written: the locks must have been held to this point all the same.
     async fn validate_locks(&mut self) -> TxnResult<()> {
-        let locked = self.locked();
+        let locked = self.locked()?;
         if locked.is_empty() {
             return Ok(());
         }
@@ -263,7 +262,7 @@ impl Shardable for Mutation {
 impl Drop for Commit<'_> {
     /// The future of the commit was dropped before it was decided: it is decided in the background.
     fn drop(&mut self) {
-        if let Some(doubt) = self.doubt.take() {
+        if let Some(doubt) = self.doubt.get_mut().take() {
             doubt.decide_in_background(self.core);
         }
         let mut state = self.core.state.lock();
@@ -273,8 +272,4 @@ impl Drop for Commit<'_> {
             release::all_in_background(self.core);
         }
     }
-}
-
-fn patience() -> Patience {
-    Patience::new()
 }

@@ -96,14 +96,12 @@ impl LockSet {
         released
     }
 
-    /// What the commit has to validate, in key order, with `written` telling which keys it writes anyway under the
-    /// snapshot given: those need it only where the lock was granted on an older view.
-    pub fn to_validate(&self, snapshot: Timestamp, written: impl Fn(&Key) -> bool) -> Vec<LockedKey> {
-        let counting = self.keys.iter().filter_map(|(key, grants)| {
+    /// Locks that something was read under, in key order.
+    pub fn counting(&self) -> impl Iterator<Item = LockedKey> {
+        self.keys.iter().filter_map(|(key, grants)| {
             let grant = grants.iter().rev().find(|grant| grant.counts)?;
             Some(LockedKey { key: key.clone(), mode: grant.mode, seen: grant.seen })
-        });
-        counting.filter(|locked| locked.seen < snapshot || !written(&locked.key)).collect()
+        })
     }
 
     pub fn holds(&self, key: &Key) -> bool {

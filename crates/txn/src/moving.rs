@@ -51,16 +51,26 @@ impl Core {
 
     /// Did nobody commit into what was read, up to `to`?
     pub async fn refresh(&self, to: Timestamp) -> TxnResult<()> {
-        if self.isolation != Isolation::Serializable {
-            return Ok(());
-        }
-        let (spans, from) = {
+        let (reads, pins) = {
             let mut state = self.state.lock();
-            if state.reads.is_empty() {
-                return Ok(());
+            let from = state.stamp.at;
+            match self.isolation {
+                Isolation::Serializable if state.reads.is_empty() => (None, Vec::new()),
+                // Pinned spans are among what was read.
+                Isolation::Serializable => (Some((state.reads.spans(), from)), Vec::new()),
+                Isolation::ReadCommitted | Isolation::RepeatableRead => (None, state.pins.clone()),
             }
-            (state.reads.spans(), state.stamp.at)
         };
+        if let Some((spans, from)) = reads {
+            self.refresh_spans(spans, from, to).await?;
+        }
+        for (_, from, span) in pins {
+            self.refresh_spans(vec![span], from, to).await?;
+        }
+        Ok(())
+    }
+
+    async fn refresh_spans(&self, spans: Vec<Span>, from: Timestamp, to: Timestamp) -> TxnResult<()> {
         self.client.metrics.refreshes.inc();
         let request = |spans: &[Span]| {
             RangeBody::Refresh(RefreshRequest { txn: self.id, spans: spans.to_vec(), from, to })

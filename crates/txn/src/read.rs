@@ -36,7 +36,7 @@ impl Core {
         let lock = self.fill_in(lock)?;
         let is_check = untracked && !self.read_only;
         let mut values = vec![None; keys.len()];
-        let (mut at, own, ask) = self.look_into_buffer(keys, lock.is_some(), visible);
+        let (mut at, own, ask) = self.look_into_buffer(keys, lock.is_some(), visible)?;
         // A lock pins what it is granted on: if nothing newer was there, it is as good as a read now.
         let mut is_fresh = is_check && lock.is_none() && !ask.is_empty();
         if is_fresh {
@@ -77,16 +77,16 @@ impl Core {
         keys: &[Key],
         locks: bool,
         visible: Visible,
-    ) -> (Timestamp, SmallVec<[(usize, Option<Bytes>); 1]>, Positions) {
+    ) -> TxnResult<(Timestamp, SmallVec<[(usize, Option<Bytes>); 1]>, Positions)> {
         let state = self.state.lock();
         let below = state.visible_below(visible);
         if !state.buffer.shows_anything(below) {
-            return (state.stamp.at, SmallVec::new(), (0..keys.len()).collect());
+            return Ok((state.stamp.at, SmallVec::new(), (0..keys.len()).collect()));
         }
         let mut own = SmallVec::new();
         let mut ask = Positions::new();
         for (position, key) in keys.iter().enumerate() {
-            let written = state.buffer.get(key, below);
+            let written = state.buffer.get(key, below)?;
             if written.is_none() || locks {
                 ask.push(position);
             }
@@ -94,7 +94,7 @@ impl Core {
                 own.push((position, value));
             }
         }
-        (state.stamp.at, own, ask)
+        Ok((state.stamp.at, own, ask))
     }
 
     async fn read_positions(

@@ -218,7 +218,7 @@ impl Scan {
             return Ok(());
         }
         let state = self.core.state.lock();
-        if state.buffer.page(piece, false, self.below, 1).entries.is_empty() {
+        if state.buffer.page(piece, false, self.below, 1)?.entries.is_empty() {
             return Ok(());
         }
         Err(TxnError::NotSupported { what: "a program that runs at the range over rows written by the transaction".to_owned() })
@@ -230,7 +230,7 @@ impl Scan {
         let own = {
             let state = self.core.state.lock();
             let rows_max = OWN_ROWS_MAX.min(usize::try_from(self.rows_left).unwrap_or(OWN_ROWS_MAX)).max(1);
-            state.buffer.page(&covered, self.spec.reverse, self.below, rows_max)
+            state.buffer.page(&covered, self.spec.reverse, self.below, rows_max)?
         };
         if own.entries.is_empty() && own.rest.is_none() {
             let mut page = Vec::from(std::mem::take(&mut self.fetched));

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use env::Mono;
 use keyspace::{Key, Span, Timestamp, TxnId};
 use parking_lot::Mutex;
 use rpc::range::{LockMode, LockSpec};
@@ -53,7 +52,6 @@ pub(crate) struct Core {
     pub read_only: bool,
     /// Reads in the past, outside of any transaction (rule 17).
     pub historic: bool,
-    pub began: Mono,
     pub state: Mutex<State>,
 }
 
@@ -72,6 +70,8 @@ pub(crate) struct State {
     views: SmallVec<[Sequence; 4]>,
     pub buffer: Buffer,
     pub reads: ReadSet,
+    /// Spans that nobody may have written to since this number, whatever the level; with the statement that says so.
+    pub pins: Vec<(Sequence, Timestamp, Span)>,
     pub locks: LockSet,
     pub lock_timeout: Option<Duration>,
     pub guard: Option<Arc<dyn SchemaGuard>>,
@@ -90,7 +90,7 @@ pub(crate) enum Phase {
 }
 
 impl State {
-    pub fn new(stamp: Stamp, lock_timeout: Option<Duration>) -> State {
+    pub fn new(stamp: Stamp, lock_timeout: Option<Duration>, buffer: Buffer) -> State {
         State {
             stamp,
             commit_floor: Timestamp::ZERO,
@@ -99,8 +99,9 @@ impl State {
             statements_begun: 0,
             savepoints: BTreeSet::new(),
             views: SmallVec::new(),
-            buffer: Buffer::default(),
+            buffer,
             reads: ReadSet::default(),
+            pins: Vec::new(),
             locks: LockSet::default(),
             lock_timeout,
             guard: None,
@@ -191,9 +192,10 @@ impl Transaction {
         self.core.client.metrics.statement_restarts.inc();
         {
             let mut state = self.core.state.lock();
-            let from = state.statement;
-            state.buffer.undo(from);
+            let (from, to) = (state.statement, state.sequence);
+            state.buffer.undo(from, to);
             state.reads.restart_statement();
+            state.pins.retain(|(sequence, ..)| *sequence < from);
             state.locks.restart(from);
             state.savepoints.split_off(&from);
             state.next_sequence();
@@ -239,6 +241,13 @@ impl Transaction {
         state.buffer.may_show(span, state.sequence)
     }
 
+    /// What is in `span` at the statement's number is what is in it at the commit, or the commit fails: at every level, as
+    /// SERIALIZABLE has it for all reads. For schema changes that look at rows (a new index's backfill).
+    pub fn pin(&self, span: Span) {
+        let state = &mut *self.core.state.lock();
+        state.pins.push((state.statement, state.stamp.at, span));
+    }
+
     /// Buffers a write: `None` deletes. `changes_key`: the row goes or a column of one of its keys changes (rule 20).
     pub fn put(&self, key: Key, value: Option<Bytes>, changes_key: bool) -> TxnResult<()> {
         self.write(key, Write { value, changes_key, must_be_absent: false })
@@ -254,8 +263,12 @@ impl Transaction {
             return Err(TxnError::ReadOnly);
         }
         let state = &mut *self.core.state.lock();
-        let keep_from = state.keep_from();
-        state.buffer.put(key, write, state.sequence, keep_from)
+        let (keep_from, runs) = (state.keep_from(), state.buffer.runs());
+        state.buffer.put(key, write, state.sequence, keep_from)?;
+        if state.buffer.runs() > runs {
+            self.core.client.metrics.buffer_spills.inc();
+        }
+        Ok(())
     }
 
     /// Bytes the buffered writes take in memory.
@@ -282,7 +295,8 @@ impl Transaction {
             let mut state = self.core.state.lock();
             state.savepoints.split_off(&savepoint.0);
             state.savepoints.insert(savepoint.0);
-            state.buffer.undo(savepoint.0);
+            let to = state.sequence;
+            state.buffer.undo(savepoint.0, to);
             state.next_sequence();
             state.locks.undo(savepoint.0)
         };

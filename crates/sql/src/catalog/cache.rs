@@ -2,10 +2,11 @@
 //!
 //! A number of the oracle comes with the version of the catalog that holds at it. If the node has decoded that version
 //! already, no message is needed; else one scan of the descriptors brings it, in which descriptors whose rows are
-//! unchanged are taken over from the snapshot before. Sessions keep the `Arc` they got and compare versions
-//! themselves ([`CatalogCache::at`] with `held`): the shared lock here is taken only when the catalog has changed.
+//! unchanged are taken over from the snapshot before. Sessions keep the `Arc` they got and hand it in again: the
+//! shared lock here is taken only when the catalog has changed.
 //!
-//! A transaction that has changed the catalog sees its own rows: [`CatalogCache::in_transaction`] reads through it.
+//! A transaction that has changed the catalog holds a catalog with its own changes in it (what `ddl::execute` gave it;
+//! what it held at the savepoint after ROLLBACK TO). Handed in, it comes back on whatever base holds.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -34,51 +35,49 @@ impl CatalogCache {
         Arc::new(CatalogCache { client, snapshots: RwLock::default(), loading: Mutex::new(()) })
     }
 
-    /// The catalog that holds at `stamp`. `held` is the one the caller used last.
+    /// The catalog that holds at `stamp`; with the transaction's own changes, if `held`, which is what the caller used
+    /// last, has such.
     pub async fn at(&self, stamp: Stamp, held: Option<&Arc<Catalog>>) -> TxnResult<Arc<Catalog>> {
         let version = if stamp.unsettled { self.read_version(stamp.at).await? } else { stamp.catalog };
-        if let Some(held) = held.filter(|held| held.version() == version) {
+        if let Some(held) = held.filter(|held| held.base() == version) {
             return Ok(held.clone());
         }
-        if let Some(snapshot) = self.cached(version) {
-            return Ok(snapshot);
+        let base = self.committed(stamp.at, version).await?;
+        match held.filter(|held| held.version().is_none()) {
+            Some(held) => Ok(Arc::new(held.rebase(&base))),
+            None => Ok(base),
         }
-        let _one_at_a_time = self.loading.lock().await;
-        match self.cached(version) {
-            Some(snapshot) => Ok(snapshot),
-            None => self.load(stamp.at, version).await,
-        }
-    }
-
-    /// The catalog as the transaction sees it: its own changes included.
-    pub async fn in_transaction(&self, txn: &Transaction, held: Option<&Arc<Catalog>>) -> TxnResult<Arc<Catalog>> {
-        if !txn.changes_catalog() {
-            return self.at(txn.stamp(), held).await;
-        }
-        let base = held.cloned().or_else(|| self.snapshots.read().back().cloned());
-        let mut catalog = read(txn, base.as_deref(), Some(txn.id().start())).await?;
-        catalog.set_version(txn.stamp().catalog);
-        Ok(Arc::new(catalog))
     }
 
     pub fn client(&self) -> &TxnClient {
         &self.client
     }
 
+    async fn committed(&self, at: Timestamp, version: Timestamp) -> TxnResult<Arc<Catalog>> {
+        if let Some(snapshot) = self.cached(version) {
+            return Ok(snapshot);
+        }
+        let _one_at_a_time = self.loading.lock().await;
+        match self.cached(version) {
+            Some(snapshot) => Ok(snapshot),
+            None => self.load(at, version).await,
+        }
+    }
+
     fn cached(&self, version: Timestamp) -> Option<Arc<Catalog>> {
-        self.snapshots.read().iter().rev().find(|snapshot| snapshot.version() == version).cloned()
+        self.snapshots.read().iter().rev().find(|snapshot| snapshot.base() == version).cloned()
     }
 
     async fn load(&self, at: Timestamp, version: Timestamp) -> TxnResult<Arc<Catalog>> {
         let base = self.snapshots.read().back().cloned();
         let txn = self.begin_at(at).await?;
-        let catalog = read(&txn, base.as_deref(), None).await;
+        let catalog = read(&txn, base.as_deref()).await;
         txn.rollback().await;
         let mut catalog = catalog?;
-        catalog.set_version(version);
+        catalog.set_base(version);
         let catalog = Arc::new(catalog);
         let mut snapshots = self.snapshots.write();
-        let place = snapshots.partition_point(|snapshot| snapshot.version() < version);
+        let place = snapshots.partition_point(|snapshot| snapshot.base() < version);
         snapshots.insert(place, catalog.clone());
         if snapshots.len() > SNAPSHOTS_MAX {
             snapshots.pop_front();
@@ -89,7 +88,7 @@ impl CatalogCache {
     /// Waits for a change that is being committed, then says which one is the last at or below `at`.
     async fn read_version(&self, at: Timestamp) -> TxnResult<Timestamp> {
         let txn = self.begin_at(at).await?;
-        let value = txn.get_many(&[catalog_version_key()], None, Visible::EarlierStatements, true).await;
+        let value = txn.get_many(&[catalog_version_key()], None, Visible::EarlierStatements, false).await;
         txn.rollback().await;
         let Some(value) = value?.pop().flatten() else { return Ok(Timestamp::ZERO) };
         let number: [u8; 8] = value[..].try_into().map_err(|_| corrupt(&catalog_version_key()))?;
@@ -102,9 +101,8 @@ impl CatalogCache {
     }
 }
 
-/// All descriptors that the transaction sees. Rows that `base` has at the same number are not decoded again; rows with
-/// the number `own` are the transaction's, which may have changed since.
-async fn read(txn: &Transaction, base: Option<&Catalog>, own: Option<Timestamp>) -> TxnResult<Catalog> {
+/// All descriptors at the transaction's number. Rows that `base` has at the same number are not decoded again.
+async fn read(txn: &Transaction, base: Option<&Catalog>) -> TxnResult<Catalog> {
     let mut catalog = Catalog::default();
     let mut scan = txn.scan(ScanSpec {
         span: descriptor_span(),
@@ -112,8 +110,8 @@ async fn read(txn: &Transaction, base: Option<&Catalog>, own: Option<Timestamp>)
         rows_max: 0,
         program: None,
         lock: None,
-        visible: Visible::Everything,
-        untracked: true,
+        visible: Visible::EarlierStatements,
+        untracked: false,
     });
     loop {
         let page = scan.next_page().await?;
@@ -122,8 +120,7 @@ async fn read(txn: &Transaction, base: Option<&Catalog>, own: Option<Timestamp>)
         }
         for row in page {
             let (kind, oid) = parse_descriptor_key(&row.key).ok_or_else(|| corrupt(&row.key))?;
-            let known = base.filter(|_| own != Some(row.at)).and_then(|base| base.get(kind, oid));
-            let descriptor = match known {
+            let descriptor = match base.and_then(|base| base.get(kind, oid)) {
                 Some((at, descriptor)) if at == row.at => descriptor,
                 _ => decode(kind, &row.key, &row.value)?,
             };

@@ -333,6 +333,13 @@ impl TableDescriptor {
         of_indexes.chain(checks).chain(self.foreign_keys.iter().map(|key| key.oid))
     }
 
+    pub fn constraint_name(&self, oid: Oid) -> Option<&str> {
+        let of_indexes = self.indexes.iter().filter(|index| index.constraint == Some(oid)).map(|index| &index.name);
+        let checks = self.checks.iter().filter(|check| check.oid == oid).map(|check| &check.name);
+        let foreign_keys = self.foreign_keys.iter().filter(|key| key.oid == oid).map(|key| &key.name);
+        of_indexes.chain(checks).chain(foreign_keys).next().map(String::as_str)
+    }
+
     pub fn storage(&self) -> Option<TableId> {
         match &self.kind {
             RelationKind::Table { storage } => Some(*storage),

@@ -52,6 +52,10 @@ impl UsedTables {
     pub fn define(&self, table: &Table) {
         self.record(table, TableUse::Define);
     }
+
+    pub fn cache(&self) -> &Arc<CatalogCache> {
+        &self.cache
+    }
 }
 
 impl SchemaGuard for UsedTables {

@@ -8,15 +8,19 @@
 //! * [`Catalog`]: the snapshot, with look-ups by name and OID; [`CatalogCache`]: a node's snapshots.
 //! * [`UsedTables`]: what a transaction used, compared when it has to move to another number.
 //! * [`bootstrap()`]: the first rows of a new cluster.
+//! * [`ddl`]: statements that change the catalog; [`sequence`]: the values of sequences.
 
 mod bootstrap;
 pub mod builtin;
 mod cache;
+pub mod ddl;
 mod descriptor;
 mod format;
 mod guard;
+pub mod quote;
 mod record;
 pub mod rows;
+pub mod sequence;
 mod snapshot;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -1,9 +1,10 @@
 //! The decoded catalog at one version, with hash look-ups.
 //!
 //! A [`Catalog`] does not change once it is shared: sessions of a node hold the same one as long as their numbers have
-//! the same catalog version. A transaction that runs DDL sees a copy with its own changes ([`Catalog::put`],
-//! [`Catalog::remove`]); it costs the maps, not the descriptors, which are shared.
+//! the same catalog version. A transaction that runs DDL sees a copy with its own changes; it costs the maps, not the
+//! descriptors, which are shared.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use expr::Oid;
@@ -17,6 +18,8 @@ pub(crate) type Map<K, V> = hashbrown::HashMap<K, V, FixedState>;
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     version: Timestamp,
+    /// What a transaction has changed and not committed; `None`: taken out.
+    own: BTreeMap<(DescriptorKind, Oid), Option<Descriptor>>,
     databases: Map<Oid, Database>,
     database_names: Map<String, Oid>,
     schemas: Map<Oid, Schema>,
@@ -80,13 +83,44 @@ impl SearchPath {
 }
 
 impl Catalog {
-    /// Commit number of the last change in it.
-    pub fn version(&self) -> Timestamp {
+    /// Commit number of the last change in it; `None` when a transaction's uncommitted changes are in it, so that no plan
+    /// made under it may be kept for others.
+    pub fn version(&self) -> Option<Timestamp> {
+        self.own.is_empty().then_some(self.version)
+    }
+
+    /// Commit number of the last committed change in it.
+    pub(crate) fn base(&self) -> Timestamp {
         self.version
     }
 
-    pub(crate) fn set_version(&mut self, version: Timestamp) {
+    pub(crate) fn set_base(&mut self, version: Timestamp) {
         self.version = version;
+    }
+
+    /// A transaction changes a descriptor, or adds one.
+    pub(crate) fn put_own(&mut self, descriptor: Descriptor) {
+        self.own.insert((descriptor.kind(), descriptor.oid()), Some(descriptor.clone()));
+        self.put(Timestamp::ZERO, descriptor);
+    }
+
+    /// A transaction takes a descriptor out.
+    pub(crate) fn remove_own(&mut self, kind: DescriptorKind, oid: Oid) {
+        self.own.insert((kind, oid), None);
+        self.remove(kind, oid);
+    }
+
+    /// The transaction's changes on another committed catalog. Nobody else has changed what it changed: it has the locks.
+    pub(crate) fn rebase(&self, base: &Catalog) -> Catalog {
+        assert!(base.own.is_empty(), "a base is a committed catalog");
+        let mut catalog = base.clone();
+        for ((kind, oid), own) in &self.own {
+            match own {
+                Some(descriptor) => catalog.put_own(descriptor.clone()),
+                None => catalog.remove_own(*kind, *oid),
+            }
+        }
+        catalog
     }
 
     // ---- databases ----
@@ -484,6 +518,23 @@ mod tests {
         assert!(catalog.index(Oid(16_500)).is_none() && catalog.constraint(Oid(16_501)).is_none());
         assert!(catalog.index_by_name(&path, None, "article_pkey").is_none());
         assert_eq!(catalog.relations(DB).len(), 2);
+    }
+
+    #[test]
+    fn own_changes_follow_to_another_base() {
+        let mut own = catalog();
+        own.remove_own(DescriptorKind::Relation, Oid(16_401));
+        own.put_own(Descriptor::Relation(Arc::new(testing::table(Oid(16_600), PUBLIC, "mine", &[]))));
+        assert_eq!(own.version(), None);
+
+        let mut base = catalog();
+        base.put(Timestamp(9), Descriptor::Relation(Arc::new(testing::table(Oid(16_700), PUBLIC, "theirs", &[]))));
+        base.set_base(Timestamp(9));
+        let moved = own.rebase(&base);
+        assert_eq!(found(&moved, &["public"], None, "t"), None, "dropped here");
+        assert_eq!(found(&moved, &["public"], None, "mine"), Some(16_600));
+        assert_eq!(found(&moved, &["public"], None, "theirs"), Some(16_700));
+        assert_eq!((moved.base(), moved.version()), (Timestamp(9), None));
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub fn catalog(database: Oid, schemas: &[(Oid, &str)], tables: Vec<TableDescript
         table.database = database;
         catalog.put(Timestamp(1), Descriptor::Relation(Arc::new(table)));
     }
-    catalog.set_version(Timestamp(1));
+    catalog.set_base(Timestamp(1));
     catalog
 }
 

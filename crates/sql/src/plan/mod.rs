@@ -5,6 +5,8 @@
 //! right one. A correlated subquery is an [`Node::Apply`]: for each row of the outer side it fills parameter slots and
 //! runs the inner plan again; the optimiser turns most of them into joins.
 
+mod inputs;
+
 use std::sync::Arc;
 
 use expr::{Aggregate, Expr, FunctionId, Oid, SortKey, SqlType};

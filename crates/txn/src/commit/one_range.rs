@@ -2,7 +2,7 @@
 
 use keyspace::{Key, Timestamp};
 use rpc::KvError;
-use rpc::range::{CheckKeysReply, CheckKeysRequest, CommitRequest, RangeBody, RangeReply};
+use rpc::range::{CheckKeysReply, CheckKeysRequest, CommitRequest, Mutation, RangeBody, RangeReply};
 
 use super::Commit;
 use crate::read::unexpected;
@@ -11,14 +11,13 @@ use crate::{TxnError, TxnResult};
 
 impl Commit<'_> {
     /// `None`: the keys lie in several ranges, and nothing of this has happened or will.
-    pub(super) async fn in_one_range(&mut self) -> TxnResult<Option<Timestamp>> {
+    pub(super) async fn in_one_range(&mut self, mut mutations: Vec<Mutation>) -> TxnResult<Option<Timestamp>> {
         let router = &self.core.client.router;
         let mut patience = Patience::new();
-        let mut mutations = self.mutations();
         loop {
             let (first, last) = (mutations[0].key.clone(), &mutations[mutations.len() - 1].key);
             let route = router.route(&first, &mut patience).await?;
-            let locked = self.locked();
+            let locked = self.locked()?;
             if !route.contains(last) || !locked.iter().all(|locked| route.contains(&locked.key)) {
                 return Ok(None);
             }
@@ -40,7 +39,7 @@ impl Commit<'_> {
                 Ok(Sent::Rerouted) => {}
                 Err(refused @ (KvError::Pushed { .. } | KvError::WriteTooOld { .. })) => {
                     self.move_on(Some(refused)).await?;
-                    mutations = self.mutations();
+                    mutations = self.batch(&Key::MIN)?.0;
                 }
                 Err(error) => return self.after_failure(&first, error).await.map(Some),
             }
