@@ -90,7 +90,7 @@ impl Commit<'_> {
             metrics.commits_read_only.inc();
             return Ok(self.stamp.at);
         }
-        if self.version_key.is_some() || self.core.state.lock().commit_floor > self.stamp.at {
+        if self.must_move_first() {
             self.move_on(None).await?;
         }
         let (mutations, rest) = self.batch(&Key::MIN)?;
@@ -130,6 +130,12 @@ impl Commit<'_> {
     }
 
     // ---- numbers ----
+
+    /// Will the number of the last statement not do?
+    fn must_move_first(&self) -> bool {
+        let state = self.core.state.lock();
+        self.version_key.is_some() || state.commit_floor > self.stamp.at || !state.pins.is_empty()
+    }
 
     /// Fetches the next number to try, and makes what was used hold there. `above`: what refused the last one.
     async fn move_on(&mut self, refused: Option<KvError>) -> TxnResult<()> {
@@ -222,18 +228,25 @@ impl Commit<'_> {
         if locked.is_empty() {
             return Ok(());
         }
-        if self.core.state.lock().commit_floor > self.stamp.at {
+        if self.must_move_first() {
             self.move_on(None).await?;
         }
         self.core.client.metrics.commit_rounds.inc();
         let request = |locked: &[LockedKey]| {
             RangeBody::CommitOneRange(CommitRequest { writes: self.writes(Vec::new(), locked.to_vec()) })
         };
-        for (_, answer) in self.core.client.router.scatter(locked, request).await {
+        let router = &self.core.client.router;
+        let first = locked[0].key.clone();
+        let answers = router.scatter(locked, request).await;
+        let ranges = answers.len();
+        for (_, answer) in answers {
             match answer? {
                 RangeReply::Committed { .. } => {}
                 other => return Err(crate::read::unexpected(&other)),
             }
+        }
+        if ranges == 1 {
+            self.applied_in = router.cached(&first);
         }
         Ok(())
     }

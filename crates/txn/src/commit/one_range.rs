@@ -48,8 +48,13 @@ impl Commit<'_> {
 
     /// The number may still live: it is killed before anybody is told (rule 3).
     async fn after_failure(&self, key: &Key, error: KvError) -> TxnResult<Timestamp> {
-        if matches!(error, KvError::BelowGarbageFloor { .. } | KvError::TooLarge { .. } | KvError::NotSupported { .. }) {
-            return Err(error.into());
+        match error {
+            KvError::BelowGarbageFloor { .. } | KvError::TooLarge { .. } | KvError::NotSupported { .. } => {
+                return Err(error.into());
+            }
+            // It has been asked for as long as anybody is asked.
+            KvError::Unavailable { .. } => return Err(TxnError::OutcomeUnknown { why: error.to_string() }),
+            _ => {}
         }
         let request = |keys: &[Key]| {
             RangeBody::CheckKeys(CheckKeysRequest { txn: self.core.id, at: self.stamp.at, keys: keys.to_vec() })

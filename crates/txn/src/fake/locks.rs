@@ -8,6 +8,8 @@ use rpc::range::LockMode;
 #[derive(Default)]
 pub(super) struct LockTable {
     keys: BTreeMap<Key, Entry>,
+    /// Transactions that are over. A request of one that comes late must not leave a lock behind.
+    ended: BTreeSet<TxnId>,
 }
 
 #[derive(Default)]
@@ -90,8 +92,14 @@ impl LockTable {
         self.release_where(txn, |held| held == key);
     }
 
-    pub fn release_in(&mut self, txn: TxnId, span: &Span) {
+    /// The transaction is over.
+    pub fn end(&mut self, txn: TxnId, span: &Span) {
+        self.ended.insert(txn);
         self.release_where(txn, |held| span.contains(held));
+    }
+
+    pub fn is_over(&self, txn: TxnId) -> bool {
+        self.ended.contains(&txn)
     }
 
     fn release_where(&mut self, txn: TxnId, is_meant: impl Fn(&Key) -> bool) {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use env::{BoxFuture, Env};
@@ -59,6 +60,7 @@ pub struct Fake {
     changed: Notify,
     faults: Mutex<VecDeque<(Step, Option<Key>, Fault)>>,
     traffic: Mutex<Vec<String>>,
+    latency_us_max: AtomicU64,
 }
 
 struct Map {
@@ -106,6 +108,7 @@ impl Fake {
             changed: Notify::new(),
             faults: Mutex::default(),
             traffic: Mutex::default(),
+            latency_us_max: AtomicU64::new(0),
         })
     }
 
@@ -131,6 +134,12 @@ impl Fake {
     }
 
     // ---- mistreatment ----
+
+    /// Every message, and every answer, is on its way for up to this long. At first they take no time at all, and
+    /// tasks that do not have to wait run without a break.
+    pub fn set_latency(&self, latency_max: Duration) {
+        self.latency_us_max.store(latency_max.as_micros() as u64, Ordering::Relaxed);
+    }
 
     /// The next message of this kind, to the range of `key` if given, suffers this.
     pub fn inject(&self, step: Step, key: Option<Key>, fault: Fault) {
@@ -190,6 +199,20 @@ impl Fake {
     // ---- the network ----
 
     async fn call(self: Arc<Self>, to: NodeId, request: Request) -> Result<Response, NetworkError> {
+        self.travel().await;
+        let answer = self.deliver(to, request).await;
+        self.travel().await;
+        answer
+    }
+
+    async fn travel(&self) {
+        let latency_us_max = self.latency_us_max.load(Ordering::Relaxed);
+        if latency_us_max > 0 {
+            self.env.sleep(Duration::from_micros(self.env.random_below(latency_us_max))).await;
+        }
+    }
+
+    async fn deliver(self: &Arc<Self>, to: NodeId, request: Request) -> Result<Response, NetworkError> {
         if self.map.lock().down.contains(&to) {
             return Err(NetworkError::Unreachable(to));
         }
@@ -303,7 +326,7 @@ impl Fake {
             RangeBody::Refresh(refresh) => store.refresh(refresh),
             RangeBody::ReleaseLocks(release) => {
                 match &release.keys {
-                    None => store.locks.release_in(release.txn, &span),
+                    None => store.locks.end(release.txn, &span),
                     Some(keys) => keys.iter().for_each(|key| store.locks.release(release.txn, key)),
                 }
                 Ok(RangeReply::Released)

@@ -222,6 +222,9 @@ impl Store {
         newer: &mut Option<Timestamp>,
     ) -> Outcome<bool> {
         let txn = request.txn.ok_or(KvError::NotSupported { what: "a lock without a transaction".to_owned() })?;
+        if self.locks.is_over(txn) {
+            return Err(KvError::TxnAborted.into());
+        }
         let intent = self.intents.get(key).filter(|intent| intent.txn != txn).map(|intent| intent.txn);
         let holder = intent.or_else(|| self.locks.in_the_way(key, txn, lock.mode));
         if let Some(holder) = holder {
@@ -292,7 +295,7 @@ impl Store {
         for mutation in &writes.mutations {
             self.apply(writes.txn, writes.at, mutation.clone());
         }
-        self.locks.release_in(writes.txn, range);
+        self.locks.end(writes.txn, range);
         self.oracle.decided(writes.txn, Some(writes.at));
         Ok(RangeReply::Committed { at: writes.at })
     }
@@ -507,7 +510,7 @@ impl Store {
                 self.resolve_key(&key, request.commit_at);
             }
         }
-        self.locks.release_in(request.txn, range);
+        self.locks.end(request.txn, range);
         RangeReply::Resolved
     }
 
