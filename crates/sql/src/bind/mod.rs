@@ -46,6 +46,7 @@ use crate::parse::position;
 use crate::plan::Plan;
 use crate::{SqlError, SqlResult};
 
+pub use coerce::resolve_type;
 pub use default::{bind_column_default, bind_over_row};
 
 /// What a statement is bound against.
@@ -177,7 +178,7 @@ fn largest_param(source: &str) -> usize {
 }
 
 /// The type of a bound expression.
-fn type_of(expr: &Expr) -> SqlType {
+pub(crate) fn type_of(expr: &Expr) -> SqlType {
     match expr {
         Expr::Const { ty, .. }
         | Expr::Column { ty, .. }

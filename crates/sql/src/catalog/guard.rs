@@ -61,7 +61,9 @@ impl UsedTables {
 impl SchemaGuard for UsedTables {
     fn holds_at(&self, stamp: Stamp) -> BoxFuture<'_, TxnResult<bool>> {
         Box::pin(async move {
-            let catalog = self.cache.at(stamp, None).await?;
+            // What others have committed below the number is what holds at it, and looking there is no read at it: it
+            // would push the very change that asks.
+            let catalog = self.cache.at(Stamp { at: stamp.at.before(), ..stamp }, None).await?;
             let used = self.used.lock();
             Ok(used.values().all(|(table, how)| match how {
                 TableUse::Define => true,

@@ -3,9 +3,10 @@
 use expr::{Expr, SqlType, types};
 
 use super::alter_table::Alteration;
-use super::{Editor, ExprUse, columns, constraints, sequence, view};
-use crate::catalog::{ColumnId, Identity, TableDescriptor};
-use crate::parse::ast::{self, ColumnChange, ExprKind, Name, SourceExpr};
+use super::{Editor, columns, constraints, sequence, view};
+use crate::catalog::quote::quote_ident;
+use crate::catalog::{ColumnDescriptor, ColumnId, Identity, TableDescriptor};
+use crate::parse::ast::{self, ColumnChange, Name, SourceExpr};
 use crate::{SqlError, SqlResult};
 
 pub(super) async fn apply(
@@ -138,7 +139,7 @@ fn set_type(
         return Ok(());
     }
     let original = alteration.original().clone();
-    view::check_no_view_uses(editor, &original, id, "altering the type of a column that a view uses")?;
+    view::check_type_is_free(editor, &original, &column)?;
     let keys = table.indexes.iter().flat_map(|index| &index.columns);
     if keys.into_iter().any(|key| key.column == id) {
         constraints::check_indexable(to)?;
@@ -147,12 +148,13 @@ fn set_type(
     if using.is_none() && !expr::resolve::can_coerce(from.oid, to.oid, expr::casts::CastContext::Assignment) {
         let (name, ty) = (&column.name, types::format_type(to.oid, None));
         return Err(SqlError::new("42804", format!("column \"{name}\" cannot be cast automatically to type {ty}"))
-            .with_hint(format!(
-                "You might need to specify \"USING {}::{to}\".",
-                crate::catalog::quote::quote_ident(name)
-            )));
+            .with_hint(format!("You might need to specify \"USING {}::{to}\".", quote_ident(name))));
     }
     columns::column_mut(table, id).ty = to;
+    for check in table.checks.iter().filter(|check| check.columns.contains(&id)) {
+        editor.bind_check(table, &check.condition)?;
+        alteration.check_constraint(check.oid);
+    }
     for key in table.foreign_keys.iter().filter(|key| key.columns.contains(&id)) {
         alteration.check_constraint(key.oid);
     }
@@ -160,10 +162,10 @@ fn set_type(
         return Ok(());
     }
     let source = match using {
-        Some(using) => using.expr.clone(),
-        None => ast::Expr::new(ExprKind::Column(vec![Name::new(column.name.clone(), 0)]), 0),
+        Some(using) => using.text.clone(),
+        None => quote_ident(&column.name),
     };
-    let value = editor.cx.host.bind_expr(&editor.snapshot(), &source, Some(&original), ExprUse::Transform, Some(to))?;
+    let value = editor.bind_over(&original, &source, to)?;
     if alteration.is_empty() {
         alteration.rewrite();
     } else {
@@ -174,11 +176,8 @@ fn set_type(
 }
 
 /// A default must be of the new type too.
-fn check_default(editor: &Editor<'_>, column: &crate::catalog::ColumnDescriptor, to: SqlType) -> SqlResult<()> {
-    let Some(text) = &column.default else { return Ok(()) };
-    let expr = editor.cx.host.parse_expr(text)?;
-    let what = ExprUse::Default(&column.name);
-    if editor.cx.host.bind_expr(&editor.snapshot(), &expr, None, what, Some(to)).is_err() {
+fn check_default(editor: &Editor<'_>, column: &ColumnDescriptor, to: SqlType) -> SqlResult<()> {
+    if editor.bind_default(&ColumnDescriptor { ty: to, ..column.clone() }).is_err() {
         let ty = types::format_type(to.oid, None);
         let message = format!("default for column \"{}\" cannot be cast automatically to type {ty}", column.name);
         return Err(SqlError::new("42804", message));

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use expr::{Datum, Expr, Oid, SqlType};
+use expr::{Expr, Oid};
 
 use super::constraints::{self, KeySpec};
 use super::create_table::{self, table_key};
 use super::dependencies::Object;
 use super::drop::drop_all;
-use super::{AfterCommit, Editor, ExprUse, alter_column, columns, rename, rewrite, role, split};
+use super::{AfterCommit, Editor, alter_column, columns, rename, rewrite, role, split};
 use crate::catalog::{ColumnId, DescriptorKind, IndexDescriptor, RelationKind, Table, TableDescriptor};
 use crate::parse::ast::{
     AlterTable, AlterTableAction, ColumnChange, ColumnConstraintKind, ColumnDefinition, DropBehavior, Name, ObjectKind,
@@ -174,7 +174,7 @@ impl Alteration {
             } if matches!(self.original.kind, RelationKind::View { .. }) => {
                 alter_column::apply(self, editor, name, change).await
             }
-            _ => Err(SqlError::new("42809", format!("\"{}\" is not a table", self.original.name))),
+            _ => Err(not_on_this_kind(&self.original, action)),
         }
     }
 
@@ -226,27 +226,18 @@ impl Alteration {
 
     /// Rows that exist get the default: noted once if it is one value, computed for each of them if it is not.
     fn fill_new_column(&mut self, editor: &Editor<'_>, table: &mut TableDescriptor, id: ColumnId) -> SqlResult<()> {
+        if self.is_empty {
+            return Ok(());
+        }
         let column = table.column(id).expect("it was just added").clone();
-        let default = match &column.default {
-            Some(text) => {
-                let expr = editor.cx.host.parse_expr(text)?;
-                let what = ExprUse::Default(&column.name);
-                Some(editor.cx.host.bind_expr(&editor.snapshot(), &expr, None, what, Some(column.ty))?)
-            }
-            None => None,
-        };
-        let value = match &default {
-            Some(expr) if alter_column::is_volatile(expr) => {
-                if !self.is_empty {
-                    self.set_value(id, expr.clone());
-                }
-                return Ok(());
-            }
-            Some(expr) => editor.cx.host.evaluate(expr)?,
-            None => Datum::Null,
-        };
+        let default = editor.bind_default(&column)?;
+        if alter_column::is_volatile(&default) {
+            self.set_value(id, default);
+            return Ok(());
+        }
+        let value = editor.cx.host.evaluate(&default)?;
         if value.is_null() {
-            if column.not_null && !self.is_empty {
+            if column.not_null {
                 self.unchecked_not_null.insert(id);
             }
             return Ok(());
@@ -480,10 +471,7 @@ impl Alteration {
             rewrite::check_not_null(editor, table, *column).await?;
         }
         for check in table.checks.iter().filter(|check| self.unchecked.contains(&check.oid)) {
-            let condition = editor.cx.host.parse_expr(&check.condition)?;
-            let ty = Some(SqlType::BOOL);
-            let condition =
-                editor.cx.host.bind_expr(&editor.snapshot(), &condition, Some(table), ExprUse::Check, ty)?;
+            let condition = editor.bind_check(table, &check.condition)?;
             rewrite::check_condition(editor, table, &check.name, condition).await?;
         }
         for key in table.foreign_keys.iter().filter(|key| self.unchecked.contains(&key.oid)) {
@@ -491,6 +479,23 @@ impl Alteration {
         }
         Ok(())
     }
+}
+
+fn not_on_this_kind(table: &TableDescriptor, action: &AlterTableAction) -> SqlError {
+    let action = match action {
+        AlterTableAction::AddColumn { .. } => "ADD COLUMN",
+        AlterTableAction::DropColumn { .. } => "DROP COLUMN",
+        AlterTableAction::AlterColumn { .. } => "ALTER COLUMN",
+        AlterTableAction::AddConstraint(_) => "ADD CONSTRAINT",
+        AlterTableAction::DropConstraint { .. } => "DROP CONSTRAINT",
+        AlterTableAction::ValidateConstraint { .. } => "VALIDATE CONSTRAINT",
+        AlterTableAction::AlterConstraint { .. } => "ALTER CONSTRAINT",
+        AlterTableAction::SplitAt(_) => "SPLIT AT",
+        _ => "SET",
+    };
+    let message = format!("ALTER action {action} cannot be performed on relation \"{}\"", table.name);
+    let kinds = if matches!(table.kind, RelationKind::View { .. }) { "views" } else { "sequences" };
+    SqlError::new("42809", message).with_detail(format!("This operation is not supported for {kinds}."))
 }
 
 fn null_in(table: &TableDescriptor, id: ColumnId) -> SqlError {

@@ -2,9 +2,9 @@
 
 use expr::{Oid, SqlType, TypeCategory, types};
 
+use super::Editor;
 use super::names;
 use super::sequence::{self, SequenceSpec};
-use super::{Editor, ExprUse};
 use crate::catalog::{ColumnDescriptor, ColumnId, Identity, RelationKind, TableDescriptor};
 use crate::parse::ast::{self, ColumnConstraintKind, ColumnDefinition, ExprKind, SequenceOption, SourceExpr};
 use crate::{SqlError, SqlResult};
@@ -75,7 +75,7 @@ fn serial_type(ty: &ast::TypeName) -> Option<SqlType> {
 }
 
 pub(super) fn bind_type(editor: &Editor<'_>, ty: &ast::TypeName, column: &str) -> SqlResult<SqlType> {
-    let bound = editor.cx.host.bind_type(&editor.snapshot(), ty)?;
+    let bound = editor.bind_type(ty)?;
     let category = bound.entry().map_or(TypeCategory::User, |entry| entry.category);
     if category == TypeCategory::Pseudo || bound == SqlType::UNKNOWN {
         let name = types::format_type(bound.oid, None);
@@ -205,12 +205,12 @@ pub(super) fn set_default(
     default: &SourceExpr,
 ) -> SqlResult<()> {
     let column = table.column(id).expect("the column is one of the table's");
-    let (name, ty) = (column.name.clone(), column.ty);
     let sequence = match drawn_sequence(&default.expr) {
         Some(text) => Some(sequence::by_text(editor, text)?),
         None => None,
     };
-    editor.cx.host.bind_expr(&editor.snapshot(), &default.expr, None, ExprUse::Default(&name), Some(ty))?;
+    let written = ColumnDescriptor { default: Some(default.text.clone()), ..column.clone() };
+    editor.bind_default(&written)?;
     let is_null = matches!(default.expr.kind, ExprKind::Null);
     let column = column_mut(table, id);
     (column.default, column.default_uses) = match sequence {

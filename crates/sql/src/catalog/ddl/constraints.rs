@@ -7,7 +7,7 @@ use keyspace::IndexId;
 
 use super::dependencies::unique_index_on;
 use super::editor::no_relation;
-use super::{Editor, ExprUse, columns, names, walk};
+use super::{Editor, columns, names, walk};
 use crate::catalog::{
     CheckDescriptor, ColumnId, DescriptorKind, ForeignKeyDescriptor, IndexColumn, IndexDescriptor, IndexState,
     RelationKind, Table, TableDescriptor,
@@ -157,11 +157,13 @@ pub(super) async fn add_check(
     condition: &SourceExpr,
     validated: bool,
 ) -> SqlResult<Oid> {
-    let over: Table = std::sync::Arc::new(table.clone());
-    editor.cx.host.bind_expr(&editor.snapshot(), &condition.expr, Some(&over), ExprUse::Check, Some(SqlType::BOOL))?;
+    editor.bind_check(table, &condition.text)?;
     let columns = columns_in(table, &condition.expr);
     let name = match name {
         Some(name) => {
+            if editor.catalog.table(table.oid).is_none() && names::has_constraint(table, &name.text) {
+                return Err(SqlError::new("42710", format!("check constraint \"{name}\" already exists")));
+            }
             check_constraint_name(table, &name.text)?;
             name.text.clone()
         }

@@ -15,7 +15,7 @@ pub(super) async fn create(editor: &mut Editor<'_>, create: &CreateTableAs) -> S
     let started = create_table::start(editor, &create.name, create.if_not_exists, create.persistence).await?;
     let Some(mut table) = started else { return Ok("CREATE TABLE AS".into()) };
     table.options = create_table::storage_options(&create.options)?;
-    let query = editor.cx.host.bind_query(&editor.snapshot(), &create.query.query)?;
+    let query = editor.bind_query(&create.query.query)?.plan;
     if create.columns.len() > query.fields.len() {
         return Err(SqlError::new("42601", "too many column names were specified"));
     }

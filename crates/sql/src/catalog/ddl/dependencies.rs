@@ -13,7 +13,6 @@ pub(super) enum Object {
     Schema(Oid),
     /// A table, view or sequence.
     Relation(Oid),
-    /// An index that is no constraint's.
     Index {
         table: Oid,
         index: Oid,
@@ -30,6 +29,18 @@ pub(super) enum Object {
         table: Oid,
         column: ColumnId,
     },
+}
+
+impl Object {
+    /// Its own, or that of the table whose part it is.
+    fn oid(self) -> Oid {
+        match self {
+            Object::Schema(oid) | Object::Relation(oid) => oid,
+            Object::Index { index, .. } => index,
+            Object::Constraint { constraint, .. } => constraint,
+            Object::Column { table, .. } | Object::Default { table, .. } => table,
+        }
+    }
 }
 
 /// How it depends.
@@ -74,6 +85,7 @@ impl Dependents {
         }
         for column in table.visible_columns() {
             let default = Object::Default { table: table.oid, column: column.id };
+            self.add(part(table.oid, Some(column.id)), Kind::Part, default);
             for sequence in &column.default_uses {
                 self.add(Object::Relation(*sequence), Kind::Normal, default);
             }
@@ -94,12 +106,7 @@ impl Dependents {
                 self.add(part(key.target, Some(*column)), Kind::Normal, key_object);
             }
             if let Some(index) = unique_index_on(target, &key.target_columns) {
-                let index = target.indexes.iter().find(|i| i.oid == index).expect("it was found there");
-                let holder = match index.constraint {
-                    Some(oid) => Object::Constraint { table: target.oid, constraint: oid },
-                    None => Object::Index { table: target.oid, index: index.oid },
-                };
-                self.add(holder, Kind::Normal, key_object);
+                self.add(Object::Index { table: target.oid, index }, Kind::Normal, key_object);
             }
         }
         for check in &table.checks {
@@ -108,10 +115,11 @@ impl Dependents {
             }
         }
         for index in table.named_indexes() {
-            let holder = match index.constraint {
-                Some(oid) => constraint(oid),
-                None => Object::Index { table: table.oid, index: index.oid },
-            };
+            let object = Object::Index { table: table.oid, index: index.oid };
+            let holder = index.constraint.map_or(object, constraint);
+            if holder != object {
+                self.add(holder, Kind::Part, object);
+            }
             for column in index.columns.iter().map(|c| c.column).chain(index.include.iter().copied()) {
                 self.add(part(table.oid, Some(column)), Kind::Part, holder);
             }
@@ -122,18 +130,29 @@ impl Dependents {
         self.by_object.entry(on).or_default().insert((kind, dependant));
     }
 
-    /// What depends on an object and its columns.
-    pub fn of_object(&self, object: Object) -> BTreeSet<(Kind, Object)> {
+    /// What depends on an object and its columns, the oldest first.
+    pub fn of_object(&self, object: Object) -> Vec<(Kind, Object)> {
         let mut all = self.by_object.get(&object).cloned().unwrap_or_default();
         if let Object::Relation(table) = object {
             let columns = part(table, Some(ColumnId(0)))..=part(table, Some(ColumnId(u32::MAX)));
             all.extend(self.by_object.range(columns).flat_map(|(_, dependants)| dependants.iter().copied()));
         }
+        let mut all: Vec<_> = all.into_iter().collect();
+        all.sort_by_key(|(kind, dependant)| (dependant.oid(), *dependant, *kind));
         all
     }
 
+    /// Does it go silently with one of these?
+    pub fn is_part_of_any(&self, object: Object, seen: &BTreeSet<Object>) -> bool {
+        let whole = |on: Object| match on {
+            Object::Column { table, .. } => seen.contains(&on) || seen.contains(&Object::Relation(table)),
+            on => seen.contains(&on),
+        };
+        self.by_object.iter().any(|(on, dependants)| dependants.contains(&(Kind::Part, object)) && whole(*on))
+    }
+
     /// The same for a schema or relation by its OID.
-    pub fn on(&self, oid: Oid) -> BTreeSet<(Kind, Object)> {
+    pub fn on(&self, oid: Oid) -> Vec<(Kind, Object)> {
         let mut all = self.of_object(Object::Relation(oid));
         all.extend(self.of_object(Object::Schema(oid)));
         all

@@ -77,8 +77,9 @@ fn find_index(editor: &Editor<'_>, name: &ObjectName) -> SqlResult<Option<Object
     };
     if let Some(constraint) = index.constraint {
         let (catalog, path) = (&editor.catalog, editor.cx.path);
+        let this = describe(catalog, path, Object::Index { table: table.oid, index: index.oid });
         let constraint = describe(catalog, path, Object::Constraint { table: table.oid, constraint });
-        let message = format!("cannot drop index {} because {constraint} requires it", index.name);
+        let message = format!("cannot drop {this} because {constraint} requires it");
         return Err(SqlError::new("2BP01", message).with_hint(format!("You can drop {constraint} instead.")));
     }
     Ok(Some(Object::Index { table: table.oid, index: index.oid }))
@@ -129,9 +130,12 @@ pub(super) fn drop_all(editor: &mut Editor<'_>, roots: &[Object], behavior: Drop
 }
 
 /// Everything that goes, in the order in which it was found.
+#[derive(Default)]
 struct Closure {
     objects: Vec<Object>,
     seen: BTreeSet<Object>,
+    /// What a dependant depends on: of several the first that was reached.
+    causes: BTreeMap<Object, Object>,
     /// What depends on what, as an error or notice says it.
     reasons: Vec<(Object, Object)>,
 }
@@ -139,22 +143,31 @@ struct Closure {
 impl Closure {
     fn of(editor: &Editor<'_>, roots: &[Object]) -> Closure {
         let dependents = Dependents::of(&editor.catalog, editor.database());
-        let mut closure = Closure { objects: Vec::new(), seen: BTreeSet::new(), reasons: Vec::new() };
+        let mut closure = Closure::default();
         for root in roots {
             closure.add(*root);
         }
-        let mut next = 0;
-        while let Some(object) = closure.objects.get(next).copied() {
-            next += 1;
-            for (kind, dependant) in dependents.of_object(object) {
-                let is_new = closure.add(dependant);
-                if is_new && kind == Kind::Normal {
-                    closure.reasons.push((dependant, object));
+        for root in roots {
+            closure.follow(&dependents, *root);
+        }
+        closure.forget_parts(&dependents, roots);
+        closure
+    }
+
+    /// Depth first, the oldest dependant first: in this order PostgreSQL tells of them.
+    fn follow(&mut self, dependents: &Dependents, object: Object) {
+        let all = dependents.of_object(object);
+        for (_, dependant) in all.iter().filter(|(kind, _)| *kind == Kind::Normal) {
+            self.causes.entry(*dependant).or_insert(object);
+        }
+        for (kind, dependant) in all {
+            if self.add(dependant) {
+                if kind == Kind::Normal {
+                    self.reasons.push((dependant, self.causes[&dependant]));
                 }
+                self.follow(dependents, dependant);
             }
         }
-        closure.forget_parts(roots);
-        closure
     }
 
     fn add(&mut self, object: Object) -> bool {
@@ -166,9 +179,12 @@ impl Closure {
     }
 
     /// What is part of a relation that goes as a whole is not worth a word, nor is what was named itself.
-    fn forget_parts(&mut self, roots: &[Object]) {
+    fn forget_parts(&mut self, dependents: &Dependents, roots: &[Object]) {
         let seen = &self.seen;
         self.reasons.retain(|(dependant, _)| {
+            if dependents.is_part_of_any(*dependant, seen) {
+                return false;
+            }
             let whole = match dependant {
                 Object::Constraint { table, .. } | Object::Default { table, .. } | Object::Index { table, .. } => {
                     *table

@@ -4,15 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use expr::Oid;
+use expr::casts::CastContext;
+use expr::{Datum, Expr, Oid, SqlType, types};
 use keyspace::{Key, TableId, catalog_version_key};
 use txn::{LockMode, LockSpec, LockWait, Visible};
 
 use super::dependencies::Dependents;
-use super::{AfterCommit, DdlContext, DdlOutcome};
+use super::{AfterCommit, DdlContext, DdlOutcome, walk};
+use crate::bind::{self, Bound, Environment};
 use crate::catalog::rows::{self, NameClass, descriptor_key, name_key, name_value};
-use crate::catalog::{Catalog, Descriptor, DescriptorKind, Table, TableDescriptor, builtin};
-use crate::parse::ast::ObjectName;
+use crate::catalog::{
+    Catalog, ColumnDescriptor, Descriptor, DescriptorKind, RelationKind, Table, TableDescriptor, builtin,
+};
+use crate::parse::ast::{ObjectName, Query, Statement, TypeName};
 use crate::session::Notice;
 use crate::{Retry, SqlError, SqlResult};
 
@@ -168,6 +172,60 @@ impl<'a> Editor<'a> {
     /// The catalog as changed so far, to bind expressions against.
     pub fn snapshot(&self) -> Arc<Catalog> {
         Arc::new(self.catalog.clone())
+    }
+
+    // ---- what is written in expressions ----
+
+    /// The type that a type name means.
+    pub fn bind_type(&self, ty: &TypeName) -> SqlResult<SqlType> {
+        bind::resolve_type(ty, self.cx.source)
+    }
+
+    /// The value that a column's default gives; NULL if it has none.
+    pub fn bind_default(&self, column: &ColumnDescriptor) -> SqlResult<Expr> {
+        let Some(text) = &column.default else { return Ok(Expr::Const { value: Datum::Null, ty: column.ty }) };
+        let mut names_column = false;
+        walk::column_names(&crate::parse::parse_expression(text)?, &mut |_| names_column = true);
+        if names_column {
+            return Err(SqlError::new("0A000", "cannot use column reference in DEFAULT expression"));
+        }
+        // Once as it is, for the words about its type.
+        let no_table = Arc::new(TableDescriptor::empty(Oid(0), Oid(0), Oid(0), "", RelationKind::Virtual));
+        let own = bind::type_of(&bind::bind_over_row(&self.catalog, self.cx.path, &no_table, text, None)?);
+        if own != SqlType::UNKNOWN && !expr::resolve::can_coerce(own.oid, column.ty.oid, CastContext::Assignment) {
+            let (name, wanted) = (&column.name, types::format_type(column.ty.oid, None));
+            let own = types::format_type(own.oid, None);
+            let message = format!("column \"{name}\" is of type {wanted} but default expression is of type {own}");
+            return Err(SqlError::new("42804", message).with_hint("You will need to rewrite or cast the expression."));
+        }
+        let bound = bind::bind_column_default(&self.catalog, self.cx.path, column)?;
+        Ok(bound.unwrap_or(Expr::Const { value: Datum::Null, ty: column.ty }))
+    }
+
+    /// A condition over the visible columns of a table.
+    pub fn bind_check(&self, table: &TableDescriptor, text: &str) -> SqlResult<Expr> {
+        let table = Arc::new(table.clone());
+        let bound = bind::bind_over_row(&self.catalog, self.cx.path, &table, text, None)?;
+        match bind::type_of(&bound) {
+            SqlType::BOOL => Ok(bound),
+            SqlType::UNKNOWN => bind::bind_over_row(&self.catalog, self.cx.path, &table, text, Some(SqlType::BOOL)),
+            other => {
+                let ty = types::format_type(other.oid, None);
+                Err(SqlError::new("42804", format!("argument of CHECK must be type boolean, not type {ty}")))
+            }
+        }
+    }
+
+    /// An expression over the visible columns of a table.
+    pub fn bind_over(&self, table: &TableDescriptor, text: &str, ty: SqlType) -> SqlResult<Expr> {
+        bind::bind_over_row(&self.catalog, self.cx.path, &Arc::new(table.clone()), text, Some(ty))
+    }
+
+    pub fn bind_query(&self, query: &Query) -> SqlResult<Bound> {
+        let statement = Statement::Query(Box::new(query.clone()));
+        let environment =
+            Environment { catalog: &self.catalog, path: self.cx.path, source: self.cx.source, param_types: &[] };
+        bind::bind(&statement, environment)
     }
 
     // ---- names ----

@@ -56,6 +56,8 @@ use editor::Editor;
 /// What a statement runs in.
 pub struct DdlContext<'a> {
     pub txn: &'a Transaction,
+    /// The statement's source text, for positions.
+    pub source: &'a str,
     /// As the transaction sees it now.
     pub catalog: &'a Arc<Catalog>,
     pub path: &'a SearchPath,
@@ -66,29 +68,8 @@ pub struct DdlContext<'a> {
     pub host: &'a dyn DdlHost,
 }
 
-/// What DDL needs of the stages around it: implemented by the session over `parse`, `bind` and `exec`.
+/// What DDL needs of the stages after it: implemented by the session over `exec`.
 pub trait DdlHost: Send + Sync {
-    /// A type as written, with its modifier; 42704 if there is none.
-    fn bind_type(&self, catalog: &Arc<Catalog>, ty: &ast::TypeName) -> SqlResult<SqlType>;
-
-    /// An expression over the visible columns of `over`, in `attnum` order (without a table it may refer to no column),
-    /// converted as an assignment to `target` does where one is given. What may stand in it depends on `what`.
-    fn bind_expr(
-        &self,
-        catalog: &Arc<Catalog>,
-        expr: &ast::Expr,
-        over: Option<&Table>,
-        what: ExprUse<'_>,
-        target: Option<SqlType>,
-    ) -> SqlResult<expr::Expr>;
-
-    fn bind_query(&self, catalog: &Arc<Catalog>, query: &ast::Query) -> SqlResult<Plan>;
-
-    /// What the catalog keeps as text; positions are the text's.
-    fn parse_expr(&self, text: &str) -> SqlResult<ast::Expr>;
-
-    fn parse_query(&self, text: &str) -> SqlResult<ast::Query>;
-
     /// An expression without columns, at the statement's time.
     fn evaluate(&self, expr: &expr::Expr) -> SqlResult<Datum>;
 
@@ -114,18 +95,6 @@ pub trait DdlHost: Send + Sync {
 
     /// `Knobs::split_new_tables`.
     fn split_new_tables(&self) -> u32;
-}
-
-/// Where an expression stands: what may be in it, and how the error calls the place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExprUse<'a> {
-    /// Of this column.
-    Default(&'a str),
-    Generated(&'a str),
-    Check,
-    /// `ALTER COLUMN … TYPE … USING`
-    Transform,
-    SplitPoint,
 }
 
 /// What a statement did.

@@ -175,7 +175,7 @@ fn rename_column(editor: &mut Editor<'_>, table: &Table, name: &str, to: &str) -
     columns::check_name(&renamed, to)?;
     columns::column_mut(&mut renamed, id).name = to.to_owned();
     for check in renamed.checks.iter_mut().filter(|check| check.columns.contains(&id)) {
-        let condition = editor.cx.host.parse_expr(&check.condition)?;
+        let condition = crate::parse::parse_expression(&check.condition)?;
         check.condition = text::rename_column(&check.condition, &condition, name, to);
     }
     view::check_no_view_uses(editor, table, id, "renaming a column that a view uses")?;

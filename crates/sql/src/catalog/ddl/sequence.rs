@@ -188,7 +188,7 @@ impl SequenceSpec {
             }
             seen.push(kind);
             match option {
-                SequenceOption::As(ty) => self.retype(editor.cx.host.bind_type(&editor.snapshot(), ty)?)?,
+                SequenceOption::As(ty) => self.retype(editor.bind_type(ty)?)?,
                 SequenceOption::Increment(0) => return Err(invalid("INCREMENT must not be zero".into())),
                 SequenceOption::Increment(by) => self.increment = *by,
                 SequenceOption::MinValue(min) => self.min = *min,

@@ -9,8 +9,8 @@ use expr::Oid;
 
 use super::{Editor, text, walk};
 use crate::catalog::quote::quote_ident;
-use crate::catalog::{ColumnId, Dependency, DescriptorKind, RelationKind, Table, TableDescriptor};
-use crate::parse::ast::{CreateView, Name, ObjectName, Persistence, Query};
+use crate::catalog::{ColumnDescriptor, ColumnId, Dependency, DescriptorKind, RelationKind, Table, TableDescriptor};
+use crate::parse::ast::{CreateView, Name, ObjectName, Persistence, Query, Statement};
 use crate::plan::{Field, Node, Plan};
 use crate::{SqlError, SqlResult};
 
@@ -34,7 +34,7 @@ pub(super) async fn create(editor: &mut Editor<'_>, create: &CreateView) -> SqlR
     };
     editor.rely_on((DescriptorKind::Schema, schema));
     let query = &create.query.query;
-    let plan = editor.cx.host.bind_query(&editor.snapshot(), query)?;
+    let plan = editor.bind_query(query)?.plan;
     let fields = columns_of(&plan, &create.columns)?;
     let kind = RelationKind::View {
         definition: qualify(editor, &create.query.text)?,
@@ -113,10 +113,18 @@ fn columns_of(plan: &Plan, names: &[Name]) -> SqlResult<Vec<Field>> {
     Ok(fields)
 }
 
+/// What the catalog keeps; positions are the text's.
+fn parse_query(definition: &str) -> SqlResult<Query> {
+    match crate::parse::parse(definition)?.pop().map(|parsed| parsed.statement) {
+        Some(Statement::Query(query)) => Ok(*query),
+        _ => Err(SqlError::new("XX000", "a view's definition is no query")),
+    }
+}
+
 /// The text with each relation's schema in front of its name.
 fn qualify(editor: &Editor<'_>, definition: &str) -> SqlResult<String> {
     // Positions in the statement's tree are the statement's; the definition is parsed by itself.
-    let query = editor.cx.host.parse_query(definition)?;
+    let query = parse_query(definition)?;
     Ok(text::change_relations(definition, &query, |name| {
         if name.schema.is_some() {
             return None;
@@ -187,7 +195,7 @@ fn rewrite_users(editor: &mut Editor<'_>, table: &Table, old_schema: &str, old_n
     for view in users_of(editor, table.oid) {
         let mut view = TableDescriptor::clone(&view);
         let RelationKind::View { definition, .. } = &mut view.kind else { continue };
-        let query = editor.cx.host.parse_query(definition)?;
+        let query = parse_query(definition)?;
         *definition = text::change_relations(definition, &query, |name| {
             let is_it = name.name.text == old_name && name.schema.as_ref().is_some_and(|s| s.text == old_schema);
             is_it.then(|| replacement.clone())
@@ -197,18 +205,32 @@ fn rewrite_users(editor: &mut Editor<'_>, table: &Table, old_schema: &str, old_n
     Ok(())
 }
 
-/// The text of a view cannot follow every change of a column.
-pub(super) fn check_no_view_uses(editor: &Editor<'_>, table: &Table, column: ColumnId, what: &str) -> SqlResult<()> {
+/// The view that reads a column, if there is one.
+fn user_of_column(editor: &Editor<'_>, table: Oid, column: ColumnId) -> Option<Table> {
+    let wanted = Dependency { object: table, column: Some(column) };
     let uses = |view: &Table| match &view.kind {
-        RelationKind::View { depends_on, .. } => {
-            depends_on.contains(&Dependency { object: table.oid, column: Some(column) })
-        }
+        RelationKind::View { depends_on, .. } => depends_on.contains(&wanted),
         _ => false,
     };
-    match users_of(editor, table.oid).iter().find(|view| uses(view)) {
+    users_of(editor, table).into_iter().find(uses)
+}
+
+/// The text of a view cannot follow every change of a column.
+pub(super) fn check_no_view_uses(editor: &Editor<'_>, table: &Table, column: ColumnId, what: &str) -> SqlResult<()> {
+    match user_of_column(editor, table.oid, column) {
         Some(view) => Err(SqlError::not_supported(what)
             .with_detail(format!("View \"{}\" uses it.", view.name))
             .with_hint("Drop the view and create it again afterwards.")),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn check_type_is_free(editor: &Editor<'_>, table: &Table, column: &ColumnDescriptor) -> SqlResult<()> {
+    match user_of_column(editor, table.oid, column.id) {
+        Some(view) => {
+            let detail = format!("rule _RETURN on view {} depends on column \"{}\"", view.name, column.name);
+            Err(SqlError::new("0A000", "cannot alter type of a column used by a view or rule").with_detail(detail))
+        }
         None => Ok(()),
     }
 }
