@@ -16,6 +16,9 @@ pub struct Knobs {
     pub oracle_window: Duration,
     /// Bytes in one raft log entry at most; a larger commit is cut into pieces.
     pub entry_bytes_max: usize,
+    /// Log entries in one turn of the log loop up to which it syncs by itself, where nobody else votes; more are
+    /// synced on another thread while the loop goes on. Zero: always on another thread.
+    pub inline_sync_entries: usize,
     /// Bytes of applied log kept for followers that lag before the log is cut and they need a snapshot.
     pub log_keep_bytes: u64,
     /// Bytes of applied data after which the data engine is flushed so that the log can be cut.
@@ -58,6 +61,7 @@ impl Default for Knobs {
             heartbeat_ticks: 2,
             oracle_window: Duration::from_secs(3),
             entry_bytes_max: 1 << 20,
+            inline_sync_entries: 16,
             log_keep_bytes: 64 << 20,
             flush_bytes: 256 << 20,
             scan_page_bytes: 1 << 20,

@@ -11,20 +11,31 @@
 pub mod aggregates;
 pub mod casts;
 mod children;
+mod context;
+mod datetime;
 mod datum;
 mod error;
 pub mod functions;
-mod jsonb;
+mod io;
+mod json;
+pub mod keys;
 mod numeric;
 pub mod operators;
+
 pub mod resolve;
+pub mod rows;
+pub mod stored;
 mod table;
 mod tree;
 pub mod types;
 
+pub use context::{ByteaOutput, Environment, EvalContext, NoEnvironment, Settings};
+pub use datetime::{
+    DateFormat, DateOrder, DateStyle, IntervalStyle, TimeZone, UNIX_EPOCH_SECONDS, abbreviations, zone_names,
+};
 pub use datum::{ArrayValue, Datum, Interval, Row};
 pub use error::{EvalError, EvalResult, SqlState};
-pub use jsonb::Jsonb;
+pub use json::Jsonb;
 pub use numeric::Numeric;
 pub use tree::{Aggregate, AggregateKind, CastMethod, Expr, FunctionId, Quantifier, SortKey};
 pub use types::{Oid, SqlType, TypeCategory};

@@ -12,7 +12,7 @@
 //! repetition, and a no-op too.
 
 use bytes::Bytes;
-use keyspace::{Epoch, Key, RangeId, ReplicaId};
+use keyspace::{Epoch, Key, RangeId, ReplicaId, Timestamp};
 use rpc::range::RangeDescriptor;
 use storage::{Batch, Family, Operation};
 
@@ -40,6 +40,8 @@ pub enum Body {
     Register { name: Bytes, change: RegisterChange },
     /// Everything from `at` on becomes the range `right`. `right_replicas` in the order of the replicas.
     Split { at: Key, right: RangeId, right_replicas: Vec<ReplicaId> },
+    /// Nothing at or below this number is read or written any more: what nobody above it can see may go.
+    GarbageFloor(Timestamp),
     /// The replicas the range has from now on; the entry is a configuration change of raft, too.
     Members { descriptor: RangeDescriptor },
 }
@@ -55,6 +57,7 @@ const WRITES: u8 = 1;
 const REGISTER: u8 = 2;
 const SPLIT: u8 = 3;
 const MEMBERS: u8 = 4;
+const GARBAGE_FLOOR: u8 = 5;
 
 impl Body {
     /// The bytes of a command whose sequence is set later ([`set_sequence`]).
@@ -89,6 +92,10 @@ impl Body {
                 put_bytes(&mut out, at);
                 put_varint(&mut out, right.0);
                 put_list(&mut out, right_replicas, |out, replica| put_varint(out, replica.0));
+            }
+            Body::GarbageFloor(floor) => {
+                out.push(GARBAGE_FLOOR);
+                put_u64(&mut out, floor.0);
             }
             Body::Members { descriptor } => {
                 out.push(MEMBERS);
@@ -127,6 +134,7 @@ impl Command {
                 right: RangeId(reader.varint()?),
                 right_replicas: reader.list(|reader| Ok(ReplicaId(reader.varint()?)))?,
             },
+            GARBAGE_FLOOR => Body::GarbageFloor(Timestamp(reader.u64()?)),
             MEMBERS => Body::Members { descriptor: reader.descriptor()? },
             _ => return Err(reader.malformed("has an unknown kind")),
         };
@@ -195,6 +203,7 @@ mod tests {
             Body::Register { name: "window".into(), change: RegisterChange::Maximum(u64::MAX) },
             Body::Register { name: "nodes".into(), change: RegisterChange::Put("…".into()) },
             Body::Split { at: "m".into(), right: RangeId(9), right_replicas: vec![ReplicaId(3), ReplicaId(300)] },
+            Body::GarbageFloor(Timestamp(12)),
             Body::Members { descriptor },
         ]
     }

@@ -258,3 +258,27 @@ pub fn gone(engine: &dyn Engine, range: RangeId) -> storage::Result<Option<Repli
     reader.version(VERSION)?;
     Ok(Some(ReplicaId(reader.varint()?)))
 }
+
+pub fn register(engine: &dyn Engine, range: RangeId, name: &[u8]) -> storage::Result<Option<Bytes>> {
+    let mut key = key(range, REGISTER);
+    key.extend_from_slice(name);
+    engine.get(Family::Local, &key)
+}
+
+/// The register as a batch that is not written yet will set it.
+pub fn register_in(batch: &Batch, range: RangeId, name: &[u8]) -> Option<Bytes> {
+    let mut wanted = key(range, REGISTER);
+    wanted.extend_from_slice(name);
+    batch.operations().iter().rev().find_map(|operation| match operation {
+        storage::Operation::Put { family: Family::Local, key, value } if *key == wanted => Some(value.clone()),
+        _ => None,
+    })
+}
+
+/// Exactly these registers, whatever there was.
+pub fn replace_registers(batch: &mut Batch, range: RangeId, registers: &[(Bytes, Bytes)]) {
+    batch.delete_range(Family::Local, key(range, REGISTER), key(range, REGISTER + 1));
+    for (name, value) in registers {
+        put_register(batch, range, name, value.clone());
+    }
+}

@@ -21,13 +21,17 @@
 //! * [`SimHost`]: one process of one node: its clocks (with offset and drift), its tasks (which end when it
 //!   crashes, stop when it is paused), its randomness.
 //! * [`SimNetwork`]: wires between processes, with faults.
+//! * [`workload`]: what clients do meanwhile, and what must hold for them.
 
+mod gateway;
 mod host;
 mod network;
 mod random;
 mod trace;
+pub mod workload;
 mod world;
 
+pub use gateway::{Gateway, Gateways, Outcome};
 pub use host::{ClockFaults, SimHost};
 pub use network::{LinkFaults, SimEndpoint, SimNetwork};
 pub use random::Random;

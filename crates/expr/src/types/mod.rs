@@ -6,7 +6,7 @@
 //! are the catalog's.
 
 mod format;
-mod modifier;
+pub(crate) mod modifier;
 mod table;
 
 pub use format::{format_type, format_type_be, parse_name};

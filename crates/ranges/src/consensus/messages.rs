@@ -1,6 +1,5 @@
 //! raft's messages as bytes: a version byte, then the protobuf form that raft defines.
 
-use bytes::Bytes;
 use raft::prelude::{ConfChangeV2, Message};
 use raft_prost::{DecodeError, Message as _};
 
@@ -8,11 +7,10 @@ const VERSION: u8 = 1;
 
 pub type RaftMessage = Message;
 
-pub fn encode_message(message: &Message) -> Bytes {
-    let mut out = Vec::with_capacity(1 + message.encoded_len());
+pub fn encode_message(message: &Message, out: &mut Vec<u8>) {
+    out.reserve(1 + message.encoded_len());
     out.push(VERSION);
-    message.encode(&mut out).expect("a vector grows");
-    out.into()
+    message.encode(out).expect("a vector grows");
 }
 
 pub fn decode_message(bytes: &[u8]) -> Result<Message, DecodeError> {

@@ -33,7 +33,7 @@ use raft::{Config, RawNode, StateRole};
 use storage::{Batch, Engine, RaftLog};
 use thiserror::Error;
 
-use crate::state::Members;
+use crate::state::{INITIAL_INDEX, INITIAL_TERM, Members};
 pub use log::Outgoing;
 use log::{LogStorage, decode_hard_state, encode_hard_state, from_conf_state};
 pub use messages::{RaftMessage, decode_message, encode_message};
@@ -123,6 +123,8 @@ pub struct Output {
     pub number: u64,
     /// Something in the batch must be synced before anybody may rely on it.
     pub must_sync: bool,
+    /// Log entries among it.
+    pub entries_to_sync: usize,
     /// Set when it changed.
     pub standing: Option<Standing>,
     pub messages: Vec<Message>,
@@ -336,8 +338,11 @@ impl Consensus {
             store.set_members(from_conf_state(metadata.get_conf_state()));
             output.snapshot = Some(at);
         }
-        store.append(ready.take_entries(), batch);
-        if let Some(state) = ready.hs() {
+        let entries = ready.take_entries();
+        output.entries_to_sync = entries.len();
+        store.append(entries, batch);
+        // A commit index alone is not worth a write: it is found again by whoever leads next.
+        if let Some(state) = ready.hs().filter(|_| ready.must_sync()) {
             store.set_hard_state(state, batch);
         }
         output.messages = ready.take_messages();
@@ -479,6 +484,15 @@ impl Consensus {
     }
 }
 
+/// The log of a range that begins with a state, not with nothing. A vote that was given before stays given.
+pub fn begin_log(log: &mut RaftLog, batch: &mut Batch) {
+    let before = log.hard_state().cloned().and_then(|bytes| decode_hard_state(bytes).ok()).unwrap_or_default();
+    let vote = if before.term >= INITIAL_TERM { before.vote } else { raft::INVALID_ID };
+    let state = HardState { term: before.term.max(INITIAL_TERM), vote, commit: INITIAL_INDEX };
+    log.reset(INITIAL_INDEX, INITIAL_TERM, batch);
+    log.set_hard_state(encode_hard_state(&state), batch);
+}
+
 /// Bytes of applied log kept in memory for followers that are a little behind.
 const CACHE_BYTES_MAX: usize = 4 << 20;
 
@@ -528,4 +542,4 @@ fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, Defect> {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

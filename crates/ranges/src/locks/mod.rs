@@ -110,6 +110,48 @@ impl Drop for Wait {
     }
 }
 
+/// What became of a request that does not wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    New,
+    /// The transaction had the key before, in this mode or a weaker one.
+    Held,
+    Busy { holder: TxnId },
+}
+
+impl Taken {
+    pub fn is_ok(self) -> bool {
+        !matches!(self, Taken::Busy { .. })
+    }
+}
+
+/// Locks that a request took by itself, beside those of the transaction's statements. Given up when dropped
+/// unless the request succeeded: its client does not know of them.
+pub struct OwnLocks<'l> {
+    locks: &'l Locks,
+    txn: TxnId,
+    keys: Vec<Key>,
+}
+
+impl OwnLocks<'_> {
+    pub fn add(&mut self, key: &Key) {
+        self.keys.push(key.clone());
+    }
+
+    /// From now on they belong to the transaction.
+    pub fn keep(mut self) {
+        self.keys.clear();
+    }
+}
+
+impl Drop for OwnLocks<'_> {
+    fn drop(&mut self) {
+        if !self.keys.is_empty() {
+            self.locks.release(self.txn, &self.keys);
+        }
+    }
+}
+
 /// The locks of one range.
 #[derive(Debug)]
 pub struct Locks {
@@ -126,7 +168,7 @@ struct State {
 }
 
 /// Transactions that ended lately, in two generations so that forgetting costs nothing.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Ended {
     young: HashSet<TxnId, FixedState>,
     old: HashSet<TxnId, FixedState>,
@@ -157,8 +199,8 @@ impl Locks {
     /// transaction that ended here, `NotLeader` when the range went away meanwhile.
     pub async fn acquire(&self, txn: TxnId, node: NodeId, key: &Key, mode: LockMode, wait: LockWait) -> Result<bool, KvError> {
         let holder = match self.acquire_now(txn, node, key, mode)? {
-            None => return Ok(false),
-            Some(holder) => holder,
+            Taken::New | Taken::Held => return Ok(false),
+            Taken::Busy { holder } => holder,
         };
         let timeout = match wait {
             LockWait::NoWait | LockWait::SkipLocked => {
@@ -177,17 +219,24 @@ impl Locks {
         queued.finished(outcome.unwrap_or(Outcome::Gone))
     }
 
-    /// Locks `key` if nobody is in the way; else says who is.
-    pub fn acquire_now(&self, txn: TxnId, node: NodeId, key: &Key, mode: LockMode) -> Result<Option<TxnId>, KvError> {
+    /// Locks `key` if nobody is in the way.
+    pub fn acquire_now(&self, txn: TxnId, node: NodeId, key: &Key, mode: LockMode) -> Result<Taken, KvError> {
         let mut state = self.state.lock();
         if state.ended.contains(txn) {
             return Err(KvError::TxnAborted);
         }
+        let was_held = state.table.held(txn, key).is_some();
         match state.table.acquire(txn, node, key, mode, None) {
-            Acquired::Granted => Ok(None),
-            Acquired::Busy { holder } => Ok(Some(holder)),
+            Acquired::Granted if was_held => Ok(Taken::Held),
+            Acquired::Granted => Ok(Taken::New),
+            Acquired::Busy { holder } => Ok(Taken::Busy { holder }),
             Acquired::Waiting { .. } => unreachable!("a request that does not wait is granted or refused"),
         }
+    }
+
+    /// Keeps book of what a request of `txn` takes by itself.
+    pub fn own(&self, txn: TxnId) -> OwnLocks<'_> {
+        OwnLocks { locks: self, txn, keys: Vec::new() }
     }
 
     /// Does `txn` hold `key` in `mode` or a stronger one?
@@ -231,8 +280,12 @@ impl Locks {
 
     /// Moves the locks at and above `at` to `right`; who waits there asks again at the new range.
     pub fn split_into(&self, at: &Key, right: &Locks) {
-        let (table, waits) = self.state.lock().table.split_off(at);
-        right.state.lock().table = table;
+        let (waits, table, ended) = {
+            let mut state = self.state.lock();
+            let (table, waits) = state.table.split_off(at);
+            (waits, table, state.ended.clone())
+        };
+        *right.state.lock() = State { table, ended };
         for id in waits {
             self.deadlocks.end(id, Outcome::Gone);
         }

@@ -1,7 +1,7 @@
 //! Where a statement's answer goes while it is being made.
 
 use env::BoxFuture;
-use expr::Row;
+use expr::{EvalContext, Row};
 
 use crate::plan::Field;
 use crate::{SqlError, SqlResult};
@@ -32,8 +32,8 @@ pub enum CopyFormat {
 pub trait Output: Send {
     /// RowDescription: sent for simple queries, and where Describe asked for it.
     fn fields(&mut self, fields: &[Field]) -> SqlResult<()>;
-    /// DataRows, in the formats the portal was bound with.
-    fn rows<'a>(&'a mut self, fields: &'a [Field], rows: &'a [Row]) -> BoxFuture<'a, SqlResult<()>>;
+    /// DataRows, in the formats the portal was bound with; `ctx` says how values look (time zone, styles, names of OIDs).
+    fn rows<'a>(&'a mut self, fields: &'a [Field], rows: &'a [Row], ctx: &'a EvalContext<'a>) -> BoxFuture<'a, SqlResult<()>>;
     /// CommandComplete.
     fn complete(&mut self, tag: &str) -> SqlResult<()>;
     fn empty_query(&mut self) -> SqlResult<()>;

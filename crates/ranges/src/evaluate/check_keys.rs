@@ -1,0 +1,58 @@
+//! Recovery's question: has this transaction written these keys? (rule 1)
+
+use keyspace::{Key, Timestamp};
+use rpc::KvResult;
+use rpc::range::{CheckKeysReply, CheckKeysRequest};
+
+use super::{Evaluation, engine_error};
+use crate::read_cache::Read;
+
+/// An absent key is fenced before it is called absent: its cache is raised above the staged number as a
+/// foreign read, so that the write which is still on its way is refused. A write that was evaluated before
+/// is announced; it is waited for.
+pub async fn check_keys(request: &Evaluation<'_>, check: CheckKeysRequest) -> KvResult<CheckKeysReply> {
+    loop {
+        let ticket = request.admit().await?;
+        request.check_keys_inside(&check.keys)?;
+        let mut answer = CheckKeysReply::AllPresent;
+        for key in &check.keys {
+            match check_key(request, &check, key).await? {
+                CheckKeysReply::AllPresent => {}
+                committed @ CheckKeysReply::Committed { .. } => {
+                    answer = committed;
+                    break;
+                }
+                absent @ CheckKeysReply::Absent { .. } => {
+                    answer = absent;
+                    break;
+                }
+            }
+        }
+        request.replica.check_floor(check.txn.start())?;
+        if request.confirm(&ticket).await {
+            return Ok(answer);
+        }
+    }
+}
+
+async fn check_key(request: &Evaluation<'_>, check: &CheckKeysRequest, key: &Key) -> KvResult<CheckKeysReply> {
+    if let Some(found) = look(request, check, key)? {
+        return Ok(found);
+    }
+    let fence = Read { at: Timestamp(check.at.0.saturating_add(1)), reader: None };
+    request.replica.cache.raise_point(key, fence);
+    while let Some(waiting) = request.replica.announcements.active(key) {
+        request.await_writer(waiting).await;
+    }
+    Ok(look(request, check, key)?.unwrap_or(CheckKeysReply::Absent { key: key.clone() }))
+}
+
+fn look(request: &Evaluation<'_>, check: &CheckKeysRequest, key: &Key) -> KvResult<Option<CheckKeysReply>> {
+    let snapshot = request.shared.engine.snapshot();
+    let intent = mvcc::get_intent(&*snapshot, key).map_err(engine_error)?;
+    if intent.is_some_and(|intent| intent.txn == check.txn && intent.at <= check.at) {
+        return Ok(Some(CheckKeysReply::AllPresent));
+    }
+    let version = mvcc::version_by_writer(&*snapshot, key, check.txn).map_err(engine_error)?;
+    Ok(version.map(|head| CheckKeysReply::Committed { at: head.at }))
+}

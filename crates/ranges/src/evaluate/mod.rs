@@ -1,0 +1,235 @@
+//! Answering requests: one file per kind. What a request means is documented with it in [`rpc::range`];
+//! the numbered rules are those of protocol.md.
+//!
+//! ```text
+//!   admit ──► a ticket: this replica serves, under the epoch the sender knows
+//!     │
+//!   evaluate against memory (cache, announcements, intents, locks) and a snapshot of the engine
+//!     │            └── something is in the way: wait for it, then from the start
+//!   reads: confirm ──► the ticket still holds, and a quorum says so where others could lead
+//!   writes: propose ─► through the log; the answer is what application said
+//! ```
+
+mod admin;
+mod check_keys;
+mod commit_one_range;
+mod prewrite;
+mod read;
+mod record;
+mod recovery;
+mod refresh;
+mod release;
+mod resolve;
+mod writes;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyspace::{Epoch, Key, NodeId, Span, TxnId};
+use rpc::range::{RangeBody, RangeDescriptor, RangeReply, RangeRequest, RangeResponse};
+use rpc::{KvError, KvResult};
+use storage::Batch;
+use tokio::sync::oneshot;
+
+use crate::announcements::Waiting;
+use crate::command::Body;
+use crate::intents::IntentHead;
+use crate::leadership::Ticket;
+use crate::log_loop::Input;
+use crate::proposal::{Completion, Held, Proposal};
+use crate::replica::Replica;
+use crate::store::{Shared, Store, stopping};
+
+pub async fn handle(store: &Store, from: NodeId, request: RangeRequest) -> RangeResponse {
+    let RangeRequest { range, epoch, body } = request;
+    let Some(replica) = store.shared.replica(range) else { return Err(KvError::RangeNotFound { range }) };
+    let request = Evaluation { shared: &store.shared, replica, from, epoch };
+    // The point read that nothing is in the way of needs none of the machinery below, which lives on the heap.
+    let body = match body {
+        RangeBody::Read(read) => match read::at_once(&request, &read) {
+            Some(answer) => return answer.map(RangeReply::Read),
+            None => RangeBody::Read(read),
+        },
+        other => other,
+    };
+    Box::pin(request.answer(body)).await
+}
+
+/// One request under way.
+#[derive(Clone)]
+pub struct Evaluation<'a> {
+    pub shared: &'a Arc<Shared>,
+    pub replica: Arc<Replica>,
+    pub from: NodeId,
+    /// Under which the sender addressed it.
+    pub epoch: Epoch,
+}
+
+/// What stands in the way of a read.
+pub enum Obstacle {
+    /// A writer that may yet commit at or below the number.
+    Announced(Waiting),
+    Intent(Key, IntentHead),
+}
+
+/// How a transaction may wait for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// As long as it takes; deadlocks are found.
+    Wait,
+    /// In the commit phase: only for younger ones (rule 10).
+    WaitDie,
+    /// Not at all (NOWAIT, SKIP LOCKED).
+    None,
+}
+
+/// How long a request waits for a new leader on this node to be ready.
+const READY_WAIT: Duration = Duration::from_secs(1);
+
+impl Evaluation<'_> {
+    async fn answer(self, body: RangeBody) -> RangeResponse {
+        match body {
+            RangeBody::Read(read) => read::read(&self, read).await.map(RangeReply::Read),
+            RangeBody::Refresh(refresh) => refresh::refresh(&self, refresh).await.map(|()| RangeReply::Refreshed),
+            RangeBody::ReleaseLocks(release) => release::release(&self, release).await.map(|()| RangeReply::Released),
+            RangeBody::CommitOneRange(commit) => commit_one_range::commit(&self, commit).await.map(|at| RangeReply::Committed { at }),
+            RangeBody::Prewrite(prewrite) => prewrite::prewrite(&self, prewrite).await.map(|()| RangeReply::Prewritten),
+            RangeBody::Record(record) => record::record(&self, record).await.map(RangeReply::Record),
+            RangeBody::Resolve(resolve) => resolve::resolve(&self, resolve).await.map(|()| RangeReply::Resolved),
+            RangeBody::CheckKeys(check) => check_keys::check_keys(&self, check).await.map(RangeReply::Checked),
+            RangeBody::Admin(admin) => admin::admin(&self, admin).await.map(RangeReply::Admin),
+        }
+    }
+
+    // ---- admission ----
+
+    /// The right to evaluate, or why not. Waits a little for a leader that is not ready yet.
+    pub async fn admit(&self) -> KvResult<Ticket> {
+        if let Some(ticket) = self.replica.leadership.ticket() {
+            return self.check_epoch(ticket);
+        }
+        if let Some(defect) = self.replica.defect() {
+            return Err(KvError::Unavailable { range: self.replica.range, why: defect });
+        }
+        let mut view = self.replica.leadership.subscribe();
+        let ready = async {
+            while view.borrow_and_update().elected {
+                if let Some(ticket) = self.replica.leadership.ticket() {
+                    return Some(ticket);
+                }
+                if view.changed().await.is_err() {
+                    return None;
+                }
+            }
+            None
+        };
+        match self.shared.env.timeout(READY_WAIT, ready).await.flatten() {
+            Some(ticket) => self.check_epoch(ticket),
+            None => Err(self.replica.not_leader()),
+        }
+    }
+
+    fn check_epoch(&self, ticket: Ticket) -> KvResult<Ticket> {
+        if ticket.epoch == self.epoch { Ok(ticket) } else { Err(self.stale_epoch()) }
+    }
+
+    /// The descriptors that the sender should know: ours, and where the rest of its span may have gone.
+    pub fn stale_epoch(&self) -> KvError {
+        let ours = self.replica.descriptor();
+        let after = Span::new(ours.span.end.clone(), ours.span.end.successor());
+        let mut current: Vec<RangeDescriptor> = vec![(*ours).clone()];
+        current.extend(self.shared.descriptors_in(&after));
+        KvError::StaleEpoch { current }
+    }
+
+    /// Fails for keys that are not in the range: the sender believes in another descriptor.
+    pub fn check_keys_inside<'k>(&self, keys: impl IntoIterator<Item = &'k Key>) -> KvResult<()> {
+        let descriptor = self.replica.descriptor();
+        if keys.into_iter().all(|key| descriptor.span.contains(key)) { Ok(()) } else { Err(self.stale_epoch()) }
+    }
+
+    /// After a read: has nothing changed since the ticket, and does a quorum say so where others could lead?
+    /// `false` means from the start.
+    pub async fn confirm(&self, ticket: &Ticket) -> bool {
+        if !ticket.sole_voter && !self.ask_quorum(ticket.term).await {
+            return false;
+        }
+        self.replica.leadership.holds(ticket)
+    }
+
+    async fn ask_quorum(&self, term: u64) -> bool {
+        let (reply, confirmed) = oneshot::channel();
+        let asked = self.shared.send(Input::Confirm { range: self.replica.range, term, reply });
+        asked.is_ok() && confirmed.await.unwrap_or(false)
+    }
+
+    // ---- obstacles ----
+
+    /// Announced writers and foreign intents in `span` at or below `at`. The cache was raised before.
+    pub fn obstacle(&self, span: &Span, at: keyspace::Timestamp, reader: Option<TxnId>) -> Option<Obstacle> {
+        let now = || self.shared.env.now();
+        let announced = match span.as_point() {
+            Some(key) => self.replica.announcements.below(key, at, reader, now),
+            None => self.replica.announcements.below_in(span, at, reader, now),
+        };
+        if let Some(waiting) = announced {
+            return Some(Obstacle::Announced(waiting));
+        }
+        self.replica.intents.foreign_in(span, at, reader).map(|(key, intent)| Obstacle::Intent(key, intent))
+    }
+
+    pub async fn wait_out(&self, obstacle: Obstacle, waiter: Option<TxnId>) -> KvResult<()> {
+        match obstacle {
+            Obstacle::Announced(waiting) => {
+                self.await_writer(waiting).await;
+                Ok(())
+            }
+            Obstacle::Intent(key, intent) => recovery::settle(self, &key, intent, waiter, Patience::Wait).await,
+        }
+    }
+
+    /// Until the writer withdrew, was refused, or a refused one's time is up.
+    pub async fn await_writer(&self, waiting: Waiting) {
+        let Waiting { until, changed, .. } = waiting;
+        match until {
+            None => drop(changed.await),
+            Some(until) => drop(self.shared.env.timeout(until.since(self.shared.env.now()), changed).await),
+        }
+    }
+
+    // ---- proposals ----
+
+    /// Sends a command through the log and waits until it is applied.
+    pub async fn propose(&self, ticket: &Ticket, writes: Batch, held: Held) -> KvResult<()> {
+        let encoded = Body::Writes(writes).encode(ticket.term, ticket.epoch);
+        let bytes_max = self.shared.env.knobs().entry_bytes_max * LARGE_ENTRY;
+        if encoded.len() > bytes_max {
+            return Err(KvError::TooLarge { bytes: encoded.len() });
+        }
+        self.send_proposal(ticket, encoded, held, Input::Propose).await
+    }
+
+    pub async fn send_proposal(&self, ticket: &Ticket, encoded: Vec<u8>, held: Held, input: impl FnOnce(Proposal) -> Input) -> KvResult<()> {
+        let (reply, applied) = oneshot::channel();
+        let range = self.replica.range;
+        let proposal = Proposal { range, term: ticket.term, epoch: ticket.epoch, encoded, completion: Completion { held, reply } };
+        self.shared.send(input(proposal))?;
+        match applied.await {
+            Ok(Err(KvError::StaleEpoch { .. })) => Err(self.stale_epoch()),
+            Ok(outcome) => outcome,
+            // The loop ended with the proposal in its hands.
+            Err(_) => Err(stopping()),
+        }
+    }
+}
+
+/// One value that is larger than an entry should be still goes through the log, up to this many times.
+const LARGE_ENTRY: usize = 64;
+
+/// What an engine's error means to a client.
+pub fn engine_error(error: storage::Error) -> KvError {
+    match error {
+        storage::Error::Corrupt(what) => KvError::Corrupt { what },
+        storage::Error::Disk(why) | storage::Error::DiskFull(why) | storage::Error::Unusable(why) => KvError::Stopping { why },
+    }
+}

@@ -1,0 +1,368 @@
+//! Gets and scans at one number, with or without locks (rules 12, 17, 20, 23).
+//!
+//! The order is the guarantee: raise the cache over everything that is read, look at announced writers and
+//! intents, take the snapshot, read, look at the garbage floor, and ask whether the ticket still holds.
+
+use std::collections::BTreeMap;
+
+use keyspace::{Key, Span, Timestamp, TxnId};
+use mvcc::{Direction, Limits, Row, Visit};
+use rpc::range::{KeyValue, LockMode, LockSpec, LockWait, ReadOp, ReadReply, ReadRequest, ReadResult, ScanOp};
+use rpc::{KvError, KvResult};
+use storage::Snapshot;
+
+use super::{Evaluation, Obstacle, Patience, engine_error, recovery};
+use crate::leadership::Ticket;
+use crate::read_cache::Read;
+
+/// Bytes that a row takes in an answer beside its key and value.
+const ROW_OVERHEAD: usize = 16;
+
+/// One plain get at a sole voter with nothing in its way: no wait, no hop, one seek. `None`: it takes more.
+pub fn at_once(request: &Evaluation<'_>, read: &ReadRequest) -> Option<KvResult<ReadReply>> {
+    let [ReadOp::Get { key, program: None }] = &read.reads[..] else { return None };
+    if read.lock.is_some() {
+        return None;
+    }
+    let replica = &request.replica;
+    let ticket = replica.leadership.ticket().filter(|ticket| ticket.sole_voter && ticket.epoch == request.epoch)?;
+    if !replica.contains(key) {
+        return None;
+    }
+    replica.cache.raise_point(key, Read { at: read.at, reader: read.txn });
+    if replica.announcements.below(key, read.at, read.txn, || request.shared.env.now()).is_some() || !replica.intents.is_empty() {
+        return None;
+    }
+    let snapshot = request.shared.engine.snapshot();
+    let version = match mvcc::get(&*snapshot, key, read.at) {
+        Ok(version) => version,
+        Err(error) => return Some(Err(engine_error(error))),
+    };
+    if let Err(error) = replica.check_floor(read.at) {
+        return Some(Err(error));
+    }
+    if !replica.leadership.holds(&ticket) {
+        return None;
+    }
+    let rows = version.map(|version| KeyValue { key: key.clone(), value: version.value, at: version.at }).into_iter().collect();
+    Some(Ok(ReadReply { results: vec![ReadResult { rows, resume: None }], newer: None, waited: false }))
+}
+
+pub async fn read(request: &Evaluation<'_>, read: ReadRequest) -> KvResult<ReadReply> {
+    if read.lock.is_some() && read.txn.is_none() {
+        return Err(KvError::NotSupported { what: "a lock without a transaction".to_owned() });
+    }
+    if read.reads.iter().any(has_program) {
+        return Err(KvError::NotSupported { what: "push-down programs".to_owned() });
+    }
+    let mut waited = false;
+    loop {
+        let ticket = request.admit().await?;
+        let reads = within_range(request, &read)?;
+        match attempt(request, &read, &reads)? {
+            Attempt::Obstacle(obstacle) => request.wait_out(obstacle, read.txn).await?,
+            Attempt::Done(mut results) => {
+                let mut newer = None;
+                if let (Some(lock), Some(txn)) = (read.lock, read.txn) {
+                    let mut locking = Locking { request, read: &read, lock, txn, waited: false, newer: None };
+                    locking.lock_all(&reads, &mut results).await?;
+                    waited |= locking.waited;
+                    newer = locking.newer;
+                }
+                if finish(request, &ticket, read.at).await? {
+                    return Ok(ReadReply { results, newer, waited });
+                }
+            }
+        }
+    }
+}
+
+async fn finish(request: &Evaluation<'_>, ticket: &Ticket, at: Timestamp) -> KvResult<bool> {
+    request.replica.check_floor(at)?;
+    Ok(request.confirm(ticket).await)
+}
+
+fn has_program(op: &ReadOp) -> bool {
+    match op {
+        ReadOp::Get { program, .. } | ReadOp::Scan(ScanOp { program, .. }) => program.is_some(),
+    }
+}
+
+/// The reads, checked to lie in the range; scans with a limit on rows narrowed to where they will end, so
+/// that the cache is not raised over what nobody reads.
+fn within_range<'r>(request: &Evaluation<'_>, read: &'r ReadRequest) -> KvResult<Vec<Narrowed<'r>>> {
+    let descriptor = request.replica.descriptor();
+    let mut reads = Vec::with_capacity(read.reads.len());
+    for op in &read.reads {
+        let inside = match op {
+            ReadOp::Get { key, .. } => descriptor.span.contains(key),
+            ReadOp::Scan(scan) => scan.span.is_empty() || descriptor.span.contains_span(&scan.span),
+        };
+        if !inside {
+            return Err(request.stale_epoch());
+        }
+        let skips_locked = read.lock.is_some_and(|lock| lock.wait == LockWait::SkipLocked);
+        let limited = matches!(op, ReadOp::Scan(scan) if scan.rows_max > 0 && !skips_locked);
+        let span = match op {
+            ReadOp::Get { key, .. } => Span::point(key.clone()),
+            ReadOp::Scan(scan) if limited => narrow(request, scan, read)?,
+            ReadOp::Scan(scan) => scan.span.clone(),
+        };
+        reads.push(Narrowed { op, span });
+    }
+    Ok(reads)
+}
+
+/// A read, and the span it is going to look at.
+struct Narrowed<'r> {
+    op: &'r ReadOp,
+    span: Span,
+}
+
+/// A look ahead without any guarantee: what is read for the answer is read again, within these bounds.
+fn narrow(request: &Evaluation<'_>, scan: &ScanOp, read: &ReadRequest) -> KvResult<Span> {
+    let snapshot = request.shared.engine.snapshot();
+    let limits = Limits { rows: scan.rows_max, bytes: read.bytes_max };
+    let take = |row: Row<'_>| Ok::<Visit, storage::Error>(Visit::Take { bytes: row.key.len() + row.value.len() + ROW_OVERHEAD });
+    let rest = mvcc::scan(&*snapshot, &scan.span, read.at, direction(scan), limits, take).map_err(engine_error)?;
+    Ok(match rest {
+        None => scan.span.clone(),
+        Some(rest) if scan.reverse => Span::new(rest.end, scan.span.end.clone()),
+        Some(rest) => Span::new(scan.span.start.clone(), rest.start),
+    })
+}
+
+fn direction(scan: &ScanOp) -> Direction {
+    if scan.reverse { Direction::Reverse } else { Direction::Forward }
+}
+
+enum Attempt {
+    Done(Vec<ReadResult>),
+    Obstacle(Obstacle),
+}
+
+fn attempt(request: &Evaluation<'_>, read: &ReadRequest, reads: &[Narrowed<'_>]) -> KvResult<Attempt> {
+    for Narrowed { span, .. } in reads {
+        request.replica.cache.raise(span, Read { at: read.at, reader: read.txn });
+    }
+    for Narrowed { span, .. } in reads {
+        if let Some(obstacle) = request.obstacle(span, read.at, read.txn) {
+            return Ok(Attempt::Obstacle(obstacle));
+        }
+    }
+    let snapshot = request.shared.engine.snapshot();
+    let mut page = Page { request, read, snapshot: &*snapshot, bytes: 0 };
+    let mut results = Vec::with_capacity(reads.len());
+    for Narrowed { op, span } in reads {
+        if page.is_full() {
+            break;
+        }
+        results.push(match op {
+            ReadOp::Get { key, .. } => page.get(key)?,
+            ReadOp::Scan(scan) => page.scan(scan, span)?,
+        });
+    }
+    Ok(Attempt::Done(results))
+}
+
+/// An answer that is being filled.
+struct Page<'p> {
+    request: &'p Evaluation<'p>,
+    read: &'p ReadRequest,
+    snapshot: &'p dyn Snapshot,
+    bytes: usize,
+}
+
+impl Page<'_> {
+    fn is_full(&self) -> bool {
+        self.read.bytes_max > 0 && self.bytes >= self.read.bytes_max
+    }
+
+    fn get(&mut self, key: &Key) -> KvResult<ReadResult> {
+        let row = match self.own_intent(key)? {
+            Some(own) => own,
+            None => mvcc::get(self.snapshot, key, self.read.at)
+                .map_err(engine_error)?
+                .map(|version| KeyValue { key: key.clone(), value: version.value, at: version.at }),
+        };
+        self.bytes += row.as_ref().map_or(0, row_bytes);
+        Ok(ReadResult { rows: row.into_iter().collect(), resume: None })
+    }
+
+    /// What the reading transaction has prewritten itself: `Some(None)` is its own deletion.
+    fn own_intent(&self, key: &Key) -> KvResult<Option<Option<KeyValue>>> {
+        let Some(txn) = self.read.txn else { return Ok(None) };
+        if self.request.replica.intents.get(key).is_none_or(|intent| intent.txn != txn) {
+            return Ok(None);
+        }
+        let intent = mvcc::get_intent(self.snapshot, key).map_err(engine_error)?.filter(|intent| intent.txn == txn);
+        Ok(intent.map(|intent| intent.value.map(|value| KeyValue { key: key.clone(), value, at: txn.start() })))
+    }
+
+    fn scan(&mut self, scan: &ScanOp, narrowed: &Span) -> KvResult<ReadResult> {
+        if scan.span.is_empty() {
+            return Ok(ReadResult::default());
+        }
+        let own = self.own_intents(&scan.span)?;
+        let bytes_left = if self.read.bytes_max == 0 { 0 } else { (self.read.bytes_max - self.bytes).max(1) };
+        let limits = Limits { rows: scan.rows_max, bytes: bytes_left };
+        let mut rows: Vec<KeyValue> = Vec::new();
+        let (request, read) = (self.request, self.read);
+        let visit = |row: Row<'_>| {
+            if own.contains_key(row.key) {
+                return Ok(Visit::Drop);
+            }
+            let row = KeyValue { key: Key::from(row.key), value: bytes::Bytes::copy_from_slice(row.value), at: row.at };
+            if skips(request, read, &row.key)? {
+                return Ok(Visit::Drop);
+            }
+            let bytes = row_bytes(&row);
+            rows.push(row);
+            Ok(Visit::Take { bytes })
+        };
+        let rest = mvcc::scan(self.snapshot, narrowed, self.read.at, direction(scan), limits, visit).map_err(|failure: Failure| failure.0)?;
+        let resume = rest_of(scan, narrowed, rest);
+        add_own(&mut rows, own, resume.as_ref(), scan.reverse);
+        self.bytes += rows.iter().map(row_bytes).sum::<usize>();
+        Ok(ReadResult { rows, resume })
+    }
+
+    fn own_intents(&self, span: &Span) -> KvResult<BTreeMap<Key, Option<KeyValue>>> {
+        let Some(txn) = self.read.txn else { return Ok(BTreeMap::new()) };
+        let mut own = BTreeMap::new();
+        for key in self.request.replica.intents.of_txn(span, txn, usize::MAX) {
+            if let Some(row) = self.own_intent(&key)? {
+                own.insert(key, row);
+            }
+        }
+        Ok(own)
+    }
+}
+
+/// An error out of a scan: the engine's, or ours.
+struct Failure(KvError);
+
+impl From<storage::Error> for Failure {
+    fn from(error: storage::Error) -> Failure {
+        Failure(engine_error(error))
+    }
+}
+
+/// What remains of a scan: what the limits left of the narrowed span, and all that was narrowed away.
+fn rest_of(scan: &ScanOp, narrowed: &Span, rest: Option<Span>) -> Option<Span> {
+    let rest = match (rest, scan.reverse) {
+        (Some(rest), false) => Span::new(rest.start, scan.span.end.clone()),
+        (Some(rest), true) => Span::new(scan.span.start.clone(), rest.end),
+        (None, false) => Span::new(narrowed.end.clone(), scan.span.end.clone()),
+        (None, true) => Span::new(scan.span.start.clone(), narrowed.start.clone()),
+    };
+    (!rest.is_empty()).then_some(rest)
+}
+
+/// Puts one's own prewritten rows where they belong, as far as the page reaches.
+fn add_own(rows: &mut Vec<KeyValue>, own: BTreeMap<Key, Option<KeyValue>>, resume: Option<&Span>, reverse: bool) {
+    if own.is_empty() {
+        return;
+    }
+    let reached = |key: &Key| resume.is_none_or(|rest| !rest.contains(key));
+    rows.extend(own.into_values().flatten().filter(|row| reached(&row.key)));
+    rows.sort_unstable_by(|a, b| if reverse { b.key.cmp(&a.key) } else { a.key.cmp(&b.key) });
+}
+
+fn row_bytes(row: &KeyValue) -> usize {
+    row.key.len() + row.value.len() + ROW_OVERHEAD
+}
+
+/// SKIP LOCKED decides row by row, before the row counts: the lock is taken here or the row is passed over.
+/// An intent of somebody else is a lock, too (rule 23).
+fn skips(request: &Evaluation<'_>, read: &ReadRequest, key: &Key) -> Result<bool, Failure> {
+    let (Some(LockSpec { mode, wait: LockWait::SkipLocked, .. }), Some(txn)) = (read.lock, read.txn) else { return Ok(false) };
+    let has_intent = request.replica.intents.get(key).is_some_and(|intent| intent.txn != txn);
+    let is_locked = has_intent || !request.replica.locks.acquire_now(txn, request.from, key, mode).map_err(Failure)?.is_ok();
+    Ok(is_locked)
+}
+
+/// Locks what is returned, and finds out whether it is still the newest.
+struct Locking<'l> {
+    request: &'l Evaluation<'l>,
+    read: &'l ReadRequest,
+    lock: LockSpec,
+    txn: TxnId,
+    waited: bool,
+    newer: Option<Timestamp>,
+}
+
+impl Locking<'_> {
+    async fn lock_all(&mut self, reads: &[Narrowed<'_>], results: &mut [ReadResult]) -> KvResult<()> {
+        for (Narrowed { op, .. }, result) in reads.iter().zip(results) {
+            match op {
+                ReadOp::Get { key, .. } if result.rows.is_empty() && self.lock.absent_too => {
+                    self.lock_key(key).await?;
+                }
+                _ => self.lock_rows(&mut result.rows).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn lock_rows(&mut self, rows: &mut Vec<KeyValue>) -> KvResult<()> {
+        let mut kept = Vec::with_capacity(rows.len());
+        for row in rows.drain(..) {
+            if self.lock_key(&row.key).await? {
+                kept.push(row);
+            }
+        }
+        *rows = kept;
+        Ok(())
+    }
+
+    /// `false`: the row is skipped.
+    async fn lock_key(&mut self, key: &Key) -> KvResult<bool> {
+        let replica = &self.request.replica;
+        match replica.locks.acquire(self.txn, self.request.from, key, self.lock.mode, self.lock.wait).await {
+            Ok(waited) => self.waited |= waited,
+            Err(KvError::LockNotAvailable { timed_out: false, .. }) if self.lock.wait == LockWait::SkipLocked => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        if !self.await_foreign_intent(key).await? {
+            return Ok(false);
+        }
+        self.note_newer(key)?;
+        Ok(true)
+    }
+
+    /// Locks are in memory and may have been lost; what stands in the engine counts as one.
+    async fn await_foreign_intent(&mut self, key: &Key) -> KvResult<bool> {
+        let foreign = |request: &Evaluation<'_>| request.replica.intents.get(key).filter(|intent| intent.txn != self.txn);
+        while let Some(intent) = foreign(self.request).filter(|intent| self.lock.mode != LockMode::KeyShare || intent.changes_key) {
+            let holder = intent.txn;
+            match self.lock.wait {
+                LockWait::SkipLocked => return Ok(false),
+                LockWait::NoWait => return Err(KvError::LockNotAvailable { key: key.clone(), holder, timed_out: false }),
+                LockWait::Block { timeout } => {
+                    self.waited = true;
+                    let settled = recovery::settle(self.request, key, intent, Some(self.txn), Patience::Wait);
+                    match timeout {
+                        None => settled.await?,
+                        Some(limit) => match self.request.shared.env.timeout(limit, settled).await {
+                            Some(outcome) => outcome?,
+                            None => return Err(KvError::LockNotAvailable { key: key.clone(), holder, timed_out: true }),
+                        },
+                    }
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn note_newer(&mut self, key: &Key) -> KvResult<()> {
+        let snapshot = self.request.shared.engine.snapshot();
+        let newest = match self.lock.mode {
+            LockMode::KeyShare => mvcc::key_changed_since(&*snapshot, key, self.read.at),
+            _ => mvcc::newest(&*snapshot, key).map(|head| head.map(|head| head.at)),
+        };
+        let newest = newest.map_err(engine_error)?.filter(|newest| *newest > self.read.at);
+        self.newer = self.newer.max(newest);
+        Ok(())
+    }
+}

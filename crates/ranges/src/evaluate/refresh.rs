@@ -1,0 +1,47 @@
+//! Refreshing: is what was read at one number still what one would read at a later one?
+
+use keyspace::Span;
+use rpc::range::RefreshRequest;
+use rpc::{KvError, KvResult};
+
+use super::{Evaluation, engine_error};
+use crate::read_cache::Read;
+
+/// Rule 14: the cache is raised first, so that nobody commits into the spans behind our back; then whoever is
+/// about to, or has left an intent, is waited for; then versions are looked at.
+pub async fn refresh(request: &Evaluation<'_>, refresh: RefreshRequest) -> KvResult<()> {
+    let RefreshRequest { txn, spans, from, to } = refresh;
+    loop {
+        let ticket = request.admit().await?;
+        check_inside(request, &spans)?;
+        for span in &spans {
+            request.replica.cache.raise(span, Read { at: to, reader: Some(txn) });
+        }
+        if let Some(obstacle) = spans.iter().find_map(|span| request.obstacle(span, to, Some(txn))) {
+            request.wait_out(obstacle, Some(txn)).await?;
+            continue;
+        }
+        let snapshot = request.shared.engine.snapshot();
+        let mut changed = None;
+        for span in &spans {
+            changed = mvcc::changed_in(&*snapshot, span, from, to).map_err(engine_error)?;
+            if changed.is_some() {
+                break;
+            }
+        }
+        drop(snapshot);
+        request.replica.check_floor(from)?;
+        if !request.confirm(&ticket).await {
+            continue;
+        }
+        return match changed {
+            None => Ok(()),
+            Some((key, at)) => Err(KvError::ReadChanged { key, at }),
+        };
+    }
+}
+
+fn check_inside(request: &Evaluation<'_>, spans: &[Span]) -> KvResult<()> {
+    let descriptor = request.replica.descriptor();
+    if spans.iter().all(|span| descriptor.span.contains_span(span)) { Ok(()) } else { Err(request.stale_epoch()) }
+}

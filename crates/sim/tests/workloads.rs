@@ -1,0 +1,48 @@
+//! The workloads against the fake cluster of `txn`, which has no faults of its own: nothing is wrong while nothing is
+//! broken, and much happens.
+
+use std::time::Duration;
+
+use env::Knobs;
+use keyspace::NodeId;
+use sim::workload::{Bank, OnCall, OracleWatch, Shift};
+use sim::{ClockFaults, Gateway, Gateways, SimHost, World};
+use txn::fake::Fake;
+
+#[test]
+fn a_healthy_cluster_has_no_violations() {
+    for seed in 0..5 {
+        let run = || World::run(seed, |world| async move { simulate(&world).await });
+        assert_eq!(run(), run(), "seed {seed}");
+    }
+}
+
+async fn simulate(world: &World) -> (sim::TraceHash, u64) {
+    let (bank, on_call, oracle) = (Bank::new(world, 9), OnCall::new(world, 3), OracleWatch::new(world));
+    let host = SimHost::start(world, "fake", ClockFaults::default());
+    let splits = [bank.split_keys(), on_call.split_keys()].concat();
+    let fake = Fake::new(host.env(Knobs::default()), 3, splits);
+    let (gateways, shift) = (Gateways::default(), Shift::default());
+    for node in 0..3 {
+        let txn = fake.client(NodeId(node as u64 + 1));
+        gateways.set(node, Some(Gateway { host: host.clone(), txn }));
+    }
+    let gateway = gateways.get(0).unwrap();
+    assert!(bank.open(&gateway).await && on_call.open(&gateway).await);
+    for node in 0..3 {
+        oracle.start_client(node, &gateways, &shift);
+    }
+    for client in 0..6 {
+        bank.start_client(client, &gateways, &shift);
+        on_call.start_client(&gateways, &shift);
+    }
+    world.sleep(Duration::from_secs(20)).await;
+    shift.end();
+    world.sleep(Duration::from_secs(20)).await;
+    assert_eq!(shift.working(), 0, "all clients come to an end");
+    assert!(bank.audit(&gateway).await && on_call.audit(&gateway).await);
+    assert_eq!(world.violations(), []);
+    assert!(bank.acknowledged() > 300, "{} transfers", bank.acknowledged());
+    assert!(bank.reads() > 100, "{} reads", bank.reads());
+    (world.trace_hash(), bank.acknowledged())
+}
