@@ -347,6 +347,9 @@ impl Consensus {
         }
         output.messages = ready.take_messages();
         output.after_sync = ready.take_persisted_messages();
+        if env::sabotage("answer_before_sync") {
+            output.messages.append(&mut output.after_sync);
+        }
         output.reads = ready.take_read_states().iter().filter_map(|read| read_context(&read.request_ctx)).collect();
         let committed = ready.take_committed_entries();
         output.committed = committed.into_iter().map(committed_entry).collect::<Result<_, _>>()?;

@@ -39,8 +39,10 @@ async fn check_key(request: &Evaluation<'_>, check: &CheckKeysRequest, key: &Key
     if let Some(found) = look(request, check, key)? {
         return Ok(found);
     }
-    let fence = Read { at: Timestamp(check.at.0.saturating_add(1)), reader: None };
-    request.replica.cache.raise_point(key, fence);
+    if !env::sabotage("recover_without_fence") {
+        let fence = Read { at: Timestamp(check.at.0.saturating_add(1)), reader: None };
+        request.replica.cache.raise_point(key, fence);
+    }
     while let Some(waiting) = request.replica.announcements.active(key) {
         request.await_writer(waiting).await;
     }

@@ -47,9 +47,9 @@ pub async fn commit(request: &Evaluation<'_>, commit: CommitRequest) -> KvResult
             mvcc::put_version(&mut batch, &mutation.key, writes.at, writes.txn, mutation.value.as_deref(), mutation.changes_key);
         }
         if batch.is_empty() {
-            // Locks alone: validated, and nothing to write.
+            // Locks alone: validated, and nothing to write. They stay until they are released: a repetition must
+            // find them.
             if request.confirm(&ticket).await {
-                request.replica.locks.end(writes.txn);
                 return Ok(writes.at);
             }
             continue;

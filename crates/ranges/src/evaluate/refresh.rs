@@ -1,10 +1,10 @@
 //! Refreshing: is what was read at one number still what one would read at a later one?
 
-use keyspace::Span;
+use keyspace::{Span, TxnId};
 use rpc::range::RefreshRequest;
 use rpc::{KvError, KvResult};
 
-use super::{Evaluation, engine_error};
+use super::{Evaluation, Obstacle, Patience, engine_error, recovery};
 use crate::read_cache::Read;
 
 /// Rule 14: the cache is raised first, so that nobody commits into the spans behind our back; then whoever is
@@ -18,7 +18,7 @@ pub async fn refresh(request: &Evaluation<'_>, refresh: RefreshRequest) -> KvRes
             request.replica.cache.raise(span, Read { at: to, reader: Some(txn) });
         }
         if let Some(obstacle) = spans.iter().find_map(|span| request.obstacle(span, to, Some(txn))) {
-            request.wait_out(obstacle, Some(txn)).await?;
+            wait_or_die(request, obstacle, txn).await?;
             continue;
         }
         let snapshot = request.shared.engine.snapshot();
@@ -38,6 +38,23 @@ pub async fn refresh(request: &Evaluation<'_>, refresh: RefreshRequest) -> KvRes
             None => Ok(()),
             Some((key, at)) => Err(KvError::ReadChanged { key, at }),
         };
+    }
+}
+
+/// The refresher may hold intents that others wait for: it waits only for younger transactions (rule 10). What an
+/// older one is about to write counts as changed.
+async fn wait_or_die(request: &Evaluation<'_>, obstacle: Obstacle, txn: TxnId) -> KvResult<()> {
+    let (key, intent) = match obstacle {
+        Obstacle::Announced(waiting) => {
+            request.await_writer(waiting).await;
+            return Ok(());
+        }
+        Obstacle::Intent(key, intent) => (key, intent),
+    };
+    let at = intent.at;
+    match recovery::settle(request, &key, intent, Some(txn), Patience::WaitDie).await {
+        Err(KvError::GaveWay { .. } | KvError::Deadlock { .. }) => Err(KvError::ReadChanged { key, at }),
+        outcome => outcome,
     }
 }
 

@@ -137,6 +137,7 @@ impl Peer {
         }
         command::set_sequence(&mut encoded, self.next_sequence());
         match self.consensus.propose(encoded) {
+            Ok(_) if env::sabotage("acknowledge_before_quorum") => completion.applied(),
             Ok(index) => self.in_flight.push_back(InFlight { index, term, completion }),
             Err(NotProposed::NotLeader | NotProposed::Busy) => completion.failed(self.replica.not_leader()),
         }
