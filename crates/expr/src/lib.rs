@@ -8,20 +8,24 @@
 //! The same code runs in `sql` and, as a push-down program, in `ranges`: an opaque, versioned byte string
 //! that carries the expressions with their context (statement time, time zone, settings).
 
+mod accumulate;
 pub mod aggregates;
 pub mod casts;
 mod children;
+mod compare;
 mod context;
 mod datetime;
 mod datum;
 mod error;
+mod eval;
 pub mod functions;
 mod io;
 mod json;
 pub mod keys;
 mod numeric;
 pub mod operators;
-
+pub mod program;
+mod regular;
 pub mod resolve;
 pub mod rows;
 pub mod stored;
@@ -29,6 +33,8 @@ mod table;
 mod tree;
 pub mod types;
 
+pub use accumulate::Accumulator;
+pub use compare::{compare, hash_into, same_group};
 pub use context::{ByteaOutput, Environment, EvalContext, NoEnvironment, Settings};
 pub use datetime::{
     DateFormat, DateOrder, DateStyle, IntervalStyle, TimeZone, UNIX_EPOCH_SECONDS, abbreviations, zone_names,

@@ -271,3 +271,12 @@ pub(crate) fn timestamp_to_date(timestamp: i64) -> i32 {
         _ => timestamp.div_euclid(DAY) as i32,
     }
 }
+
+/// A date against a timestamp; a date beyond all timestamps is still after them.
+pub(crate) fn compare_date_timestamp(date: i32, timestamp: i64) -> std::cmp::Ordering {
+    match date_to_timestamp(date) {
+        Ok(midnight) => midnight.cmp(&timestamp),
+        Err(_) if timestamp == TIMESTAMP_INFINITY => std::cmp::Ordering::Less,
+        Err(_) => std::cmp::Ordering::Greater,
+    }
+}

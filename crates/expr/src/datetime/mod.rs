@@ -15,7 +15,8 @@ mod parse;
 mod tokens;
 mod zone;
 
-pub(crate) use calendar::{Civil, days_from_civil, split_timestamp, timestamp_of};
+pub(crate) use arithmetic::compare_date_timestamp;
+pub(crate) use calendar::{Civil, days_from_civil, days_in_month, split_timestamp, timestamp_of};
 pub(crate) use format::{DAY_NAMES, MONTH_NAMES};
 pub use format::{DateFormat, DateOrder, DateStyle, IntervalStyle};
 pub(crate) use format::{write_date, write_interval, write_time, write_timestamp, write_timestamptz, write_timetz};
@@ -85,4 +86,14 @@ impl Interval {
         let days = i128::from(self.months) * i128::from(DAYS_PER_MONTH) + i128::from(self.days);
         days * i128::from(DAY) + i128::from(self.micros)
     }
+}
+
+/// The offset of an abbreviation (`PST`), in seconds east of UTC.
+pub(crate) fn abbreviation_offset(name: &str) -> Option<i32> {
+    zone::abbreviation(&name.to_ascii_lowercase()).map(|zone| zone.offset)
+}
+
+/// `+02`, `-03:30` as seconds east of UTC.
+pub(crate) fn numeric_zone_offset(text: &str) -> Option<i32> {
+    parse::numeric_zone(text).ok()
 }

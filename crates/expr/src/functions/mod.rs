@@ -6,6 +6,47 @@
 //! (`prosrc`): several entries share one. A function that is not native here is asked of the session's
 //! [`Environment`](crate::Environment); what neither knows is 0A000.
 
+mod array;
+mod boolean;
+mod bytes;
+mod cast;
+mod compose;
+mod comparison;
+mod datetime;
+mod float;
+mod hash;
+mod integer;
+mod json;
+mod native;
+mod numeric;
+mod pattern;
+mod regular;
+mod session;
 mod table;
+mod text;
 
+pub(crate) use cast::cast;
+pub use cast::apply_typmod;
+pub(crate) use array::nest_arrays;
+pub(crate) use native::{ArgTypes, call_environment};
+pub use native::{Call, Native, ScalarFn, call, native};
 pub use table::{ArgMode, FunctionEntry, FunctionKind, Volatility, all, by_id, by_name};
+
+/// The native functions, a table for each topic.
+static TABLES: &[&[native::Table]] = &[
+    integer::FUNCTIONS,
+    float::FUNCTIONS,
+    numeric::FUNCTIONS,
+    boolean::FUNCTIONS,
+    comparison::FUNCTIONS,
+    text::FUNCTIONS,
+    compose::FUNCTIONS,
+    bytes::FUNCTIONS,
+    pattern::FUNCTIONS,
+    regular::FUNCTIONS,
+    datetime::FUNCTIONS,
+    array::FUNCTIONS,
+    json::FUNCTIONS,
+    session::FUNCTIONS,
+    hash::FUNCTIONS,
+];

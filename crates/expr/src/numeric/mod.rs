@@ -18,6 +18,8 @@ mod text;
 use std::cmp::Ordering;
 use std::hash::{Hash, Hasher};
 
+pub(crate) use arithmetic::division_by_zero;
+pub(crate) use convert::out_of_range;
 use digits::Digits;
 
 use crate::{EvalError, EvalResult};

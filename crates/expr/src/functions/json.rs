@@ -1,0 +1,5 @@
+//! json functions.
+
+use super::native::Table;
+
+pub(super) const FUNCTIONS: &[Table] = &[];
