@@ -208,12 +208,18 @@ impl Shared {
         }
     }
 
-    fn remember(&self, decision: Decision, failure: Option<String>) {
+    /// False if the same has just failed in the same way for this range.
+    fn remember(&self, decision: &Decision, failure: &Option<String>) -> bool {
         let mut log = self.log.lock();
+        let last = log.iter().rev().find(|last| last.decision.range == decision.range);
+        if last.is_some_and(|last| last.decision == *decision && last.failure == *failure) {
+            return false;
+        }
         if log.len() == LOG_LENGTH {
             log.pop_front();
         }
-        log.push_back(LoggedDecision { wall_ms: self.env.wall_ms(), decision, failure });
+        log.push_back(LoggedDecision { wall_ms: self.env.wall_ms(), decision: decision.clone(), failure: failure.clone() });
+        true
     }
 }
 

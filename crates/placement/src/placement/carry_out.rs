@@ -18,11 +18,13 @@ const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 impl Shared {
     pub(super) async fn carry_out(&self, leading: &Leading, decision: Decision) {
         let outcome = self.attempt(leading, &decision).await;
-        match &outcome {
-            Ok(()) => tracing::info!(%decision, "placement"),
-            Err(error) => tracing::info!(%decision, %error, "placement failed, and will be decided anew"),
+        let failure = outcome.err().map(|error| error.to_string());
+        if self.remember(&decision, &failure) {
+            match failure {
+                None => tracing::info!(%decision, "placement"),
+                Some(why) => tracing::info!(%decision, why, "placement failed, and will be decided anew"),
+            }
         }
-        self.remember(decision, outcome.err().map(|error| error.to_string()));
     }
 
     async fn attempt(&self, leading: &Leading, decision: &Decision) -> KvResult<()> {

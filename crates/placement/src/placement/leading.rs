@@ -85,7 +85,6 @@ impl Leading {
             tracing::info!(%node, address = request.rpc_address, "a node joined");
         }
         let nodes = self.state.lock().registry.list(shared.env.now());
-        shared.neighbours.learn(&nodes);
         Ok(ClusterReply::Joined { cluster: shared.cluster, node, nodes })
     }
 

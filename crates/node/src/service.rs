@@ -1,0 +1,89 @@
+//! Everything that arrives from other nodes, and from this one, passes here once.
+
+use std::sync::OnceLock;
+
+use keyspace::NodeId;
+use placement::{Neighbours, Placement};
+use ranges::Store;
+use rpc::cluster::{ClusterReply, ClusterRequest, ClusterResponse};
+use rpc::{BoxFuture, KvError, RaftEnvelope, Request, Response, Service, codec};
+
+/// Answers for the process: little while it looks for its cluster, everything when it is a node.
+#[derive(Default)]
+pub struct NodeService {
+    member: OnceLock<Membership>,
+}
+
+pub struct Membership {
+    pub cluster: u64,
+    pub node: NodeId,
+    pub store: Store,
+    pub placement: Placement,
+    pub neighbours: Neighbours,
+}
+
+impl NodeService {
+    pub fn begin(&self, membership: Membership) {
+        let first = self.member.set(membership).is_ok();
+        assert!(first, "a process becomes a node once");
+    }
+
+    fn hello(&self) -> ClusterReply {
+        let member = self.member.get();
+        ClusterReply::Hello {
+            cluster: member.map(|member| member.cluster),
+            node: member.map(|member| member.node),
+            protocol: u32::from(codec::VERSION),
+            nodes: member.map_or_else(Vec::new, |member| member.neighbours.list()),
+        }
+    }
+}
+
+impl Service for NodeService {
+    fn call(&self, from: NodeId, request: Request) -> BoxFuture<'_, Response> {
+        let Some(member) = self.member.get() else {
+            let answer = match request {
+                Request::Cluster(ClusterRequest::Hello { .. }) => Response::Cluster(Ok(self.hello())),
+                Request::Cluster(_) => Response::Cluster(Err(no_cluster_yet())),
+                Request::Range(_) => Response::Range(Err(no_cluster_yet())),
+            };
+            return Box::pin(std::future::ready(answer));
+        };
+        match request {
+            Request::Range(request) => Box::pin(async move { Response::Range(member.store.handle(from, request).await) }),
+            Request::Cluster(ClusterRequest::Hello { .. }) => Box::pin(std::future::ready(Response::Cluster(Ok(self.hello())))),
+            Request::Cluster(request) => Box::pin(async move { Response::Cluster(member.answer(from, request).await) }),
+        }
+    }
+
+    fn raft(&self, _from: NodeId, envelopes: Vec<RaftEnvelope>) {
+        if let Some(member) = self.member.get() {
+            member.store.raft(envelopes);
+        }
+    }
+}
+
+impl Membership {
+    /// What is asked of this very node, or else of the system range's leader.
+    async fn answer(&self, from: NodeId, request: ClusterRequest) -> ClusterResponse {
+        match request {
+            ClusterRequest::CreateReplica { range, replica } => {
+                self.store.create_replica(range, replica).await?;
+                Ok(ClusterReply::Done)
+            }
+            ClusterRequest::StandingWaits { edges } => {
+                let standing = self.store.wait_edges();
+                Ok(ClusterReply::Waits { edges: edges.into_iter().filter(|edge| standing.contains(edge)).collect() })
+            }
+            ClusterRequest::BreakWait { edge, cycle } => {
+                let stood = self.store.break_wait(edge.waiter, edge.wait, cycle);
+                Ok(ClusterReply::WaitBroken { stood })
+            }
+            other => self.placement.call(from, other).await,
+        }
+    }
+}
+
+fn no_cluster_yet() -> KvError {
+    KvError::Unavailable { range: keyspace::SYSTEM_RANGE, why: "the process belongs to no cluster yet".into() }
+}
