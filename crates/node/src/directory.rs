@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use env::Env;
 use keyspace::{Key, NodeId, Timestamp};
+use parking_lot::RwLock;
 use placement::Placement;
 use ranges::{Outside, Store};
 use rpc::cluster::{ClusterReply, ClusterRequest};
@@ -40,27 +41,43 @@ impl txn::Directory for ClusterDirectory {
     }
 }
 
-/// The cluster as the store sees it.
-pub struct ClusterOutside {
-    pub env: Env,
-    pub network: Arc<dyn Network>,
-    pub directory: ClusterDirectory,
+/// The cluster as the store sees it, until the node stops: the store and its way out hold each other.
+pub struct ClusterOutside(RwLock<Option<Arc<WayOut>>>);
+
+struct WayOut {
+    env: Env,
+    network: Arc<dyn Network>,
+    directory: ClusterDirectory,
+}
+
+impl ClusterOutside {
+    pub fn new(env: Env, network: Arc<dyn Network>, directory: ClusterDirectory) -> ClusterOutside {
+        ClusterOutside(RwLock::new(Some(Arc::new(WayOut { env, network, directory }))))
+    }
+
+    pub fn close(&self) {
+        *self.0.write() = None;
+    }
+
+    fn way_out(&self) -> KvResult<Arc<WayOut>> {
+        self.0.read().clone().ok_or_else(|| KvError::Stopping { why: "the node is stopping".into() })
+    }
 }
 
 impl Outside for ClusterOutside {
     fn fresh_timestamp(&self) -> BoxFuture<'_, KvResult<Timestamp>> {
-        Box::pin(async move { Ok(self.directory.placement.timestamps().fresh().await?.first) })
+        Box::pin(async move { Ok(self.way_out()?.directory.placement.timestamps().fresh().await?.first) })
     }
 
     fn ask(&self, key: Key, body: RangeBody) -> BoxFuture<'_, RangeResponse> {
-        Box::pin(async move { self.ask_leader(key, body).await })
+        Box::pin(async move { self.way_out()?.ask_leader(key, body).await })
     }
 }
 
 const PAUSE_MIN: Duration = Duration::from_millis(2);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
-impl ClusterOutside {
+impl WayOut {
     /// Asks whoever leads the range that holds `key`, and looks again when it was somebody else. Requests of
     /// the commit protocol are harmless to repeat.
     async fn ask_leader(&self, key: Key, body: RangeBody) -> RangeResponse {

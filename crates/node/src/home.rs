@@ -1,14 +1,24 @@
-//! Whose directory it is: what a process knows of itself before it has a store.
+//! What a node has beside its store: who it is, and room for what outgrows memory.
+
+mod scratch;
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use storage::{Identity, Result, RocksEngine};
+use txn::{MemoryScratch, Scratch};
 
-/// Keeps a node's identity. What is set is durable when the call returns, and is set once.
+use scratch::FolderScratch;
+
 pub trait Home: Send + Sync + 'static {
+    /// Whose directory it is.
     fn identity(&self) -> Option<Identity>;
+
+    /// Durable when the call returns, and set once.
     fn set_identity(&self, identity: Identity) -> Result<()>;
+
+    /// Where write buffers go that outgrow memory. Nothing there survives the process.
+    fn scratch(&self) -> Arc<dyn Scratch>;
 }
 
 /// The data directory of a [`RocksEngine`].
@@ -21,6 +31,10 @@ impl Home for RocksHome {
 
     fn set_identity(&self, identity: Identity) -> Result<()> {
         self.0.with_directory(|directory| directory.set_identity(identity))
+    }
+
+    fn scratch(&self) -> Arc<dyn Scratch> {
+        Arc::new(FolderScratch::new(self.0.with_directory(|directory| directory.path().join("scratch"))))
     }
 }
 
@@ -36,5 +50,9 @@ impl Home for MemoryHome {
     fn set_identity(&self, identity: Identity) -> Result<()> {
         *self.0.lock() = Some(identity);
         Ok(())
+    }
+
+    fn scratch(&self) -> Arc<dyn Scratch> {
+        Arc::new(MemoryScratch::default())
     }
 }

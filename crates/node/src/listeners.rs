@@ -1,23 +1,20 @@
 //! The sockets of a process, and everything that needs one.
+#![expect(clippy::disallowed_types, reason = "sockets enter the house here")]
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use env::Env;
 use futures::StreamExt;
+use pgfront::{Front, Limits};
 use rpc::{GrpcNetwork, Scheduler, Transport};
 use storage::{RocksEngine, RocksOptions, StoreDirectory};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_stream::wrappers::TcpListenerStream;
 
 use crate::{Addresses, Node, NodeConfig, NodeError, RocksHome};
-
-/// This file alone names sockets.
-#[expect(clippy::disallowed_types, reason = "sockets enter the house here")]
-mod socket {
-    pub use tokio::net::TcpListener;
-}
-use socket::TcpListener;
 
 /// Where to listen, `host:port` each, and how others reach that where it differs.
 #[derive(Clone, Debug)]
@@ -55,10 +52,16 @@ pub struct Listeners {
 /// A node with its sockets.
 pub struct Process {
     node: Node,
+    front: Arc<Front>,
+    /// False when no more clients are taken.
     listening: watch::Sender<bool>,
-    /// Held for pgfront.
-    _sql: TcpListener,
 }
+
+/// Time a stopping process gives its clients to finish and go, before it ends their sessions.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// Time their sessions have to end then.
+const TERMINATE: Duration = Duration::from_millis(500);
 
 impl Listeners {
     pub async fn bind(config: &ListenersConfig) -> Result<Listeners, NodeError> {
@@ -122,7 +125,9 @@ impl Listeners {
         let node = Node::start(config, env.clone(), Arc::new(engine), home, transport).await?;
         let first = page.node.set(node.clone()).is_ok();
         assert!(first, "a process starts one node");
-        Ok(Process { node, listening, _sql: sql })
+        let front = Front::new(env.clone(), node.sql().clone(), Limits::default());
+        env.spawn("sql", accept_clients(sql, node.clone(), front.clone(), listening.subscribe()));
+        Ok(Process { node, front, listening })
     }
 }
 
@@ -134,7 +139,50 @@ impl Process {
     /// Takes no more clients, hands leadership over, makes everything durable, ends.
     pub async fn stop(&self) {
         self.listening.send_replace(false);
+        let env = self.node.env();
+        if env.timeout(DRAIN, self.until_no_clients()).await.is_none() {
+            self.front.terminate_all();
+            if env.timeout(TERMINATE, self.until_no_clients()).await.is_none() {
+                tracing::info!(connections = self.front.connections(), "closes the connections of idle clients");
+            }
+        }
         self.node.stop().await;
+    }
+
+    async fn until_no_clients(&self) {
+        while self.front.connections() > 0 {
+            self.node.env().sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// From when the node is ready until it stops.
+async fn accept_clients(listener: TcpListener, node: Node, front: Arc<Front>, mut listening: watch::Receiver<bool>) {
+    if !node.until_ready().await {
+        return;
+    }
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _stopped = listening.wait_for(|listening| !*listening) => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, client)) => {
+                // Answers are written when they are complete; the kernel need not wait for more.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "a client went away at once");
+                    continue;
+                }
+                let front = front.clone();
+                node.env().spawn("client", async move { front.serve(stream, Some(client)).await });
+            }
+            Err(error) => {
+                // Out of file descriptors, mostly: it may pass.
+                tracing::warn!(%error, "a connection could not be accepted");
+                node.env().sleep(Duration::from_millis(100)).await;
+            }
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use placement::{Neighbours, Placement};
 use ranges::{Store, StoreConfig};
 use rpc::cluster::{NodeInfo, RangeSurvey, ReplicaStatus, Survey};
-use rpc::range::{AdminRequest, RangeBody, RangeDescriptor, RangeRequest, ReplicaDescriptor, ReplicaRole};
+use rpc::range::{RangeDescriptor, ReplicaDescriptor, ReplicaRole};
 use rpc::{Network, Transport};
 use storage::Engine;
 use tokio::sync::watch;
@@ -25,10 +25,7 @@ use crate::system_range::LocalSystemRange;
 use crate::{Home, NodeConfig, NodeError};
 
 /// Time a stopping node gives its leaders to move.
-const HAND_OVER: Duration = Duration::from_secs(5);
-
-/// Raft ticks it waits for somebody who could take over.
-const HAND_OVER_TICKS: u32 = 10;
+const HAND_OVER: Duration = Duration::from_secs(3);
 
 /// Cheap to clone; every clone is the same node.
 #[derive(Clone)]
@@ -40,6 +37,7 @@ struct Inner {
     info: NodeInfo,
     transport: Arc<dyn Transport>,
     store: Store,
+    outside: Arc<ClusterOutside>,
     placement: Placement,
     neighbours: Neighbours,
     txn: TxnClient,
@@ -104,7 +102,8 @@ impl Node {
         let system_range = Arc::new(LocalSystemRange(store.clone()));
         let placement = Placement::new(env.clone(), place.cluster, system_range, network.clone(), neighbours.clone());
         let directory = ClusterDirectory { store: store.clone(), placement: placement.clone() };
-        store.connect(Arc::new(ClusterOutside { env: env.clone(), network: network.clone(), directory: directory.clone() }));
+        let outside = Arc::new(ClusterOutside::new(env.clone(), network.clone(), directory.clone()));
+        store.connect(outside.clone());
         service.begin(Membership {
             cluster: place.cluster,
             node: place.node,
@@ -115,7 +114,7 @@ impl Node {
         placement.start();
 
         let oracle = Arc::new(ClusterOracle(placement.clone()));
-        let txn = TxnClient::new(env.clone(), place.node, network, oracle, Arc::new(directory));
+        let txn = TxnClient::new(env.clone(), place.node, network, oracle, Arc::new(directory)).with_scratch(home.scratch());
         let sql = sql::session::Server::new(sql::session::ServerConfig {
             env: env.clone(),
             node: place.node,
@@ -138,9 +137,23 @@ impl Node {
         };
         env.spawn("heartbeat", heartbeat.run(stopping.subscribe()));
         let stage = Mutex::new(Stage::Starting("the node is starting".into()));
-        let inner =
-            Inner { env, place, info, transport, store, placement, neighbours, txn, sql, contact, stage, ready, stopping, failure };
-        let node = Node(Arc::new(inner));
+        let node = Node(Arc::new(Inner {
+            env,
+            place,
+            info,
+            transport,
+            store,
+            outside,
+            placement,
+            neighbours,
+            txn,
+            sql,
+            contact,
+            stage,
+            ready,
+            stopping,
+            failure,
+        }));
         node.0.env.spawn("node start", node.clone().become_ready());
         Ok(node)
     }
@@ -229,10 +242,13 @@ impl Node {
         *self.0.stage.lock() = Stage::Stopping;
         self.0.ready.send_replace(false);
         self.0.stopping.send_replace(true);
-        if self.0.env.timeout(HAND_OVER, self.hand_over()).await.is_none() {
-            tracing::warn!("not every range has another leader yet");
+        let left = self.0.store.hand_over(HAND_OVER).await;
+        if left > 0 {
+            tracing::info!(ranges = left, "nobody could take over some of the leaders");
         }
+        self.0.placement.stop();
         self.0.store.stop().await;
+        self.0.outside.close();
         self.0.transport.close();
     }
 
@@ -279,44 +295,6 @@ impl Node {
         };
         self.0.store.statuses().into_iter().map(survey).collect()
     }
-
-    /// Moves every leader elsewhere where another voter can take over; ends when they have moved, or when for
-    /// a while nobody could.
-    async fn hand_over(&self) {
-        let mut in_vain = 0;
-        loop {
-            let led = self.0.store.statuses().into_iter().filter(|status| status.is_leader && has_other_voters(status));
-            let led: Vec<ReplicaStatus> = led.collect();
-            if led.is_empty() || in_vain == HAND_OVER_TICKS {
-                return;
-            }
-            in_vain += 1;
-            for status in led {
-                // A leader that is new does not know yet who keeps up.
-                let Some(to) = successor(&status) else { continue };
-                in_vain = 0;
-                let body = RangeBody::Admin(AdminRequest::TransferLeader { to });
-                let request = RangeRequest { range: status.descriptor.id, epoch: status.descriptor.epoch, body };
-                if let Err(error) = self.0.store.handle(self.id(), request).await {
-                    tracing::debug!(range = %status.descriptor.id, %error, "leadership did not move");
-                }
-            }
-            self.0.env.sleep(self.0.env.knobs().raft_tick).await;
-        }
-    }
-}
-
-fn has_other_voters(status: &ReplicaStatus) -> bool {
-    let is_voter = |replica: &&ReplicaDescriptor| replica.role == ReplicaRole::Voter;
-    status.descriptor.replicas.iter().filter(is_voter).count() > 1
-}
-
-/// Another voter that is close behind.
-fn successor(status: &ReplicaStatus) -> Option<NodeId> {
-    let follows = |replica: &&ReplicaDescriptor| {
-        replica.role == ReplicaRole::Voter && replica.replica != status.replica && status.caught_up.contains(&replica.replica)
-    };
-    status.descriptor.replicas.iter().find(follows).map(|replica| replica.node)
 }
 
 /// Makes the two ranges every cluster begins with, unless an earlier try has made them.

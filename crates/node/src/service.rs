@@ -72,8 +72,7 @@ impl Membership {
                 Ok(ClusterReply::Done)
             }
             ClusterRequest::StandingWaits { edges } => {
-                let standing = self.store.wait_edges();
-                Ok(ClusterReply::Waits { edges: edges.into_iter().filter(|edge| standing.contains(edge)).collect() })
+                Ok(ClusterReply::Waits { edges: self.store.standing_waits(&edges) })
             }
             ClusterRequest::BreakWait { edge, cycle } => {
                 let stood = self.store.break_wait(edge.waiter, edge.wait, cycle);

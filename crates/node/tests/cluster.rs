@@ -1,4 +1,5 @@
 //! Whole nodes in one process: they form a cluster, elect, hand out numbers, replicate, and go on when one stops.
+#![expect(clippy::disallowed_methods, reason = "a test is its own host")]
 
 use std::time::Duration;
 

@@ -18,6 +18,13 @@ impl Cancels {
         self.0.lock().remove(&process);
     }
 
+    /// Ends every session: the node stops.
+    pub fn terminate_all(&self) {
+        for (_, handle) in self.0.lock().values() {
+            handle.terminate();
+        }
+    }
+
     /// Cancels what the connection runs, if the secret is right. Nobody is told whether it was.
     pub fn cancel(&self, process: u32, secret: u32) {
         if let Some((expected, handle)) = self.0.lock().get(&process)

@@ -77,6 +77,11 @@ impl Front {
         startup::serve(self, stream, client_address).await;
     }
 
+    /// Ends every session with 57P01 where a statement runs or the next one begins: the node stops.
+    pub fn terminate_all(&self) {
+        self.cancels.terminate_all();
+    }
+
     /// Connections open now.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)

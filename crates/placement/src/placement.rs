@@ -16,7 +16,7 @@ use keyspace::{NodeId, SYSTEM_RANGE};
 use parking_lot::Mutex;
 use rpc::cluster::{ClusterReply, ClusterRequest, ClusterResponse, Survey};
 use rpc::{KvError, KvResult, Network};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::timestamps::LocalOracle;
 use crate::{Decision, LeaderClient, Neighbours, SystemRange, TimestampClient};
@@ -45,6 +45,7 @@ struct Shared {
     log: Mutex<VecDeque<LoggedDecision>>,
     /// Something happened that may call for a decision.
     news: Notify,
+    stopping: watch::Sender<bool>,
 }
 
 /// One line of the placement log.
@@ -62,14 +63,19 @@ impl Placement {
         let oracle = Arc::new(LocalOracle::new(env.clone(), range.clone()));
         let leader = LeaderClient::new(env.clone(), network.clone(), neighbours.clone());
         let timestamps = TimestampClient::new(env.clone(), oracle.clone(), leader.clone());
-        let (leading, log, news) = (Mutex::default(), Mutex::default(), Notify::new());
-        Placement(Arc::new(Shared { env, cluster, range, network, neighbours, oracle, leader, timestamps, leading, log, news }))
+        let (leading, log, news, stopping) = (Mutex::default(), Mutex::default(), Notify::new(), watch::Sender::new(false));
+        Placement(Arc::new(Shared { env, cluster, range, network, neighbours, oracle, leader, timestamps, leading, log, news, stopping }))
     }
 
     /// Begins to follow the leadership of the system range.
     pub fn start(&self) {
         let shared = self.0.clone();
         self.0.env.spawn("placement", async move { shared.follow_leadership().await });
+    }
+
+    /// Ends what [`Placement::start`] began, and the service of a leader with it.
+    pub fn stop(&self) {
+        self.0.stopping.send_replace(true);
     }
 
     pub fn timestamps(&self) -> &TimestampClient {
@@ -150,7 +156,7 @@ impl Shared {
     }
 
     async fn follow_leadership(self: Arc<Self>) {
-        let mut terms = self.range.term();
+        let (mut terms, mut stopping) = (self.range.term(), self.stopping.subscribe());
         loop {
             let term = *terms.borrow_and_update();
             if self.leading().map(|leading| leading.term()) != term {
@@ -169,7 +175,12 @@ impl Shared {
                     }
                 }
             }
-            if terms.changed().await.is_err() {
+            let has_ended = tokio::select! {
+                biased;
+                _stopped = stopping.wait_for(|stopping| *stopping) => true,
+                changed = terms.changed() => changed.is_err(),
+            };
+            if has_ended {
                 self.end();
                 return;
             }
