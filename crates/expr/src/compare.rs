@@ -138,7 +138,13 @@ pub fn hash_into(value: &Datum, ty: SqlType, hasher: &mut impl Hasher) {
 }
 
 fn hash_float(value: f64, hasher: &mut impl Hasher) {
-    let value = if value == 0.0 { 0.0 } else if value.is_nan() { f64::NAN } else { value };
+    let value = if value == 0.0 {
+        0.0
+    } else if value.is_nan() {
+        f64::NAN
+    } else {
+        value
+    };
     hasher.write_u64(value.to_bits());
 }
 
@@ -156,7 +162,9 @@ impl Datum {
             Datum::Numeric(value) => value.heap_bytes(),
             Datum::Interval(_) => 16,
             Datum::Jsonb(document) => document.heap_bytes() + 48,
-            Datum::Array(array) => 72 + array.elements.iter().map(|e| e.heap_bytes() + size_of::<Datum>()).sum::<usize>(),
+            Datum::Array(array) => {
+                72 + array.elements.iter().map(|e| e.heap_bytes() + size_of::<Datum>()).sum::<usize>()
+            }
             Datum::Record(fields) => 16 + fields.iter().map(|f| f.heap_bytes() + size_of::<Datum>()).sum::<usize>(),
             _ => 0,
         }
@@ -170,7 +178,8 @@ mod tests {
 
     fn ascending(ty: SqlType, texts: &[&str]) {
         let ctx = EvalContext::detached();
-        let values: Vec<Datum> = texts.iter().map(|text| Datum::parse(text, ty, &ctx).unwrap()).chain([Datum::Null]).collect();
+        let values: Vec<Datum> =
+            texts.iter().map(|text| Datum::parse(text, ty, &ctx).unwrap()).chain([Datum::Null]).collect();
         for (i, a) in values.iter().enumerate() {
             for (j, b) in values.iter().enumerate() {
                 assert_eq!(compare(a, b, ty), i.cmp(&j), "{ty} {a:?} {b:?}");

@@ -101,7 +101,9 @@ impl Expr {
             Expr::IsDistinct { left, right, equals, negated } => {
                 Ok(Some(is_distinct(left, right, *equals, row, ctx)? != *negated))
             }
-            Expr::AnyAll { left, array, operator, quantifier } => any_all(left, array, *operator, *quantifier, row, ctx),
+            Expr::AnyAll { left, array, operator, quantifier } => {
+                any_all(left, array, *operator, *quantifier, row, ctx)
+            }
             Expr::InList { left, list, equals, negated } => {
                 Ok(in_list(left, list, *equals, row, ctx)?.map(|found| found != *negated))
             }
@@ -217,7 +219,8 @@ fn call(function: FunctionId, args: &[Expr], ty: SqlType, row: &[Datum], ctx: &E
             run(native, &info, &[a.get(), b.get()])
         }
         _ => {
-            let values = args.iter().map(|arg| arg.operand(row, ctx)).collect::<EvalResult<SmallVec<[Operand; 4]>>>()?;
+            let values =
+                args.iter().map(|arg| arg.operand(row, ctx)).collect::<EvalResult<SmallVec<[Operand; 4]>>>()?;
             let refs: SmallVec<[&Datum; 4]> = values.iter().map(Operand::get).collect();
             run(native, &info, &refs)
         }
@@ -238,7 +241,13 @@ fn apply(function: FunctionId, operands: [(&Expr, &Operand<'_>); 2], ctx: &EvalC
     functions::call(function, &Call::new(ctx, &types, SqlType::BOOL), &operands.map(|(_, operand)| operand.get()))
 }
 
-fn is_distinct(left: &Expr, right: &Expr, equals: FunctionId, row: &[Datum], ctx: &EvalContext<'_>) -> EvalResult<bool> {
+fn is_distinct(
+    left: &Expr,
+    right: &Expr,
+    equals: FunctionId,
+    row: &[Datum],
+    ctx: &EvalContext<'_>,
+) -> EvalResult<bool> {
     let (a, b) = (left.operand(row, ctx)?, right.operand(row, ctx)?);
     match (a.get().is_null(), b.get().is_null()) {
         (true, true) => Ok(false),
@@ -288,7 +297,13 @@ fn any_all(
     )
 }
 
-fn in_list(left: &Expr, list: &[Expr], equals: FunctionId, row: &[Datum], ctx: &EvalContext<'_>) -> EvalResult<Option<bool>> {
+fn in_list(
+    left: &Expr,
+    list: &[Expr],
+    equals: FunctionId,
+    row: &[Datum],
+    ctx: &EvalContext<'_>,
+) -> EvalResult<Option<bool>> {
     let value = left.operand(row, ctx)?;
     let types = [left.ty(), list.first().map_or(SqlType::UNKNOWN, Expr::ty)];
     let info = Call::new(ctx, &types, SqlType::BOOL);
@@ -300,7 +315,13 @@ fn in_list(left: &Expr, list: &[Expr], equals: FunctionId, row: &[Datum], ctx: &
 }
 
 /// NULLs are passed over; of equal values the first stays.
-fn extreme<'a>(args: &'a [Expr], greatest: bool, ty: SqlType, row: &'a [Datum], ctx: &'a EvalContext<'_>) -> EvalResult<Operand<'a>> {
+fn extreme<'a>(
+    args: &'a [Expr],
+    greatest: bool,
+    ty: SqlType,
+    row: &'a [Datum],
+    ctx: &'a EvalContext<'_>,
+) -> EvalResult<Operand<'a>> {
     let mut best: Option<Operand<'a>> = None;
     for arg in args {
         let value = arg.operand(row, ctx)?;

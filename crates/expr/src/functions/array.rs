@@ -7,9 +7,8 @@ pub(super) const FUNCTIONS: &[Table] = &[];
 /// Puts arrays of one shape together into one with a dimension more.
 pub(crate) fn nest_arrays(element: crate::SqlType, values: Vec<crate::Datum>) -> crate::EvalResult<crate::Datum> {
     use crate::{ArrayValue, Datum, EvalError};
-    let mismatch = || {
-        EvalError::new("2202E", "multidimensional arrays must have array expressions with matching dimensions")
-    };
+    let mismatch =
+        || EvalError::new("2202E", "multidimensional arrays must have array expressions with matching dimensions");
     let mut inner: Option<Vec<(i32, i32)>> = None;
     let (mut elements, mut count) = (Vec::new(), 0);
     for value in values {

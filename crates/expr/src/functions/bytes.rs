@@ -11,7 +11,8 @@ pub(super) const FUNCTIONS: &[Table] = &[&[
         super::text::check_length(a.len().saturating_add(b.len()))?;
         [a, b].concat()
     }),
-    scalar!("bytea_substr", |bytes: &[u8], start: i32, len: i32| substring(bytes, start, Some(len)).map(<[u8]>::to_vec)),
+    scalar!("bytea_substr", |bytes: &[u8], start: i32, len: i32| substring(bytes, start, Some(len))
+        .map(<[u8]>::to_vec)),
     scalar!("bytea_substr_no_len", |bytes: &[u8], start: i32| substring(bytes, start, None).map(<[u8]>::to_vec)),
     scalar!("byteaoverlay", |bytes: &[u8], new: &[u8], start: i32, len: i32| overlay(bytes, new, start, len)),
     scalar!("byteaoverlay_no_len", |bytes: &[u8], new: &[u8], start: i32| overlay(bytes, new, start, new.len() as i32)),
@@ -25,7 +26,8 @@ pub(super) const FUNCTIONS: &[Table] = &[&[
         out[byte_at(bytes, i64::from(at))?] = value as u8;
         out
     }),
-    scalar!("byteaGetBit", |bytes: &[u8], at: i64| bit_at(bytes, at).map(|(byte, bit)| i32::from(bytes[byte] >> bit & 1))),
+    scalar!("byteaGetBit", |bytes: &[u8], at: i64| bit_at(bytes, at)
+        .map(|(byte, bit)| i32::from(bytes[byte] >> bit & 1))),
     scalar!("byteaSetBit", |bytes: &[u8], at: i64, value: i32| {
         let (byte, bit) = bit_at(bytes, at)?;
         if !(0..=1).contains(&value) {
@@ -158,7 +160,10 @@ fn encode_base64(out: &mut String, bytes: &[u8]) {
 }
 
 fn decode_base64(text: &str) -> EvalResult<Vec<u8>> {
-    let invalid_end = || EvalError::new("22023", "invalid base64 end sequence").with_hint("Input data is missing padding, is truncated, or is otherwise corrupted.");
+    let invalid_end = || {
+        EvalError::new("22023", "invalid base64 end sequence")
+            .with_hint("Input data is missing padding, is truncated, or is otherwise corrupted.")
+    };
     let mut out = Vec::with_capacity(text.len() / 4 * 3);
     let (mut bits, mut count, mut padding) = (0_u32, 0, 0);
     for c in text.chars().filter(|c| !matches!(c, ' ' | '\t' | '\n' | '\r')) {
@@ -169,9 +174,13 @@ fn decode_base64(text: &str) -> EvalResult<Vec<u8>> {
             }
             '=' => return Err(EvalError::new("22023", "unexpected \"=\" while decoding base64 sequence")),
             _ if padding > 0 => return Err(invalid_end()),
-            _ => u8::try_from(c).ok().and_then(|c| BASE64.iter().position(|have| *have == c)).map(|at| at as u32).ok_or_else(|| {
-                EvalError::new("22023", format!("invalid symbol \"{c}\" found while decoding base64 sequence"))
-            })?,
+            _ => u8::try_from(c)
+                .ok()
+                .and_then(|c| BASE64.iter().position(|have| *have == c))
+                .map(|at| at as u32)
+                .ok_or_else(|| {
+                    EvalError::new("22023", format!("invalid symbol \"{c}\" found while decoding base64 sequence"))
+                })?,
         };
         bits = bits << 6 | value;
         count += 1;

@@ -51,7 +51,11 @@ pub fn apply_typmod(value: Datum, ty: SqlType, explicit: bool) -> EvalResult<Dat
             let element = SqlType { oid: array.element.oid, typmod: ty.typmod };
             let elements = array.elements.iter().map(|value| apply_typmod(value.clone(), element, explicit));
             let elements = elements.collect::<EvalResult<Vec<_>>>()?;
-            Datum::Array(Arc::new(ArrayValue { element: array.element, dimensions: array.dimensions.clone(), elements }))
+            Datum::Array(Arc::new(ArrayValue {
+                element: array.element,
+                dimensions: array.dimensions.clone(),
+                elements,
+            }))
         }
         other => other,
     })
@@ -66,7 +70,11 @@ fn relabel(value: Datum, to: SqlType) -> Datum {
             // The elements of varchar[] become those of text[].
             Some(element) if element.base() != array.element.base() => {
                 let elements = array.elements.iter().map(|value| relabel(value.clone(), element)).collect();
-                Datum::Array(Arc::new(ArrayValue { element: element.base(), dimensions: array.dimensions.clone(), elements }))
+                Datum::Array(Arc::new(ArrayValue {
+                    element: element.base(),
+                    dimensions: array.dimensions.clone(),
+                    elements,
+                }))
             }
             _ => Datum::Array(array),
         },
@@ -84,7 +92,8 @@ fn elements(value: &Datum, from: SqlType, to: SqlType, explicit: bool, ctx: &Eva
     let (Datum::Array(array), Some(target)) = (value, to.element()) else {
         return Err(no_such_cast(from, to));
     };
-    let method = casts::pathway(array.element.oid, target.oid, CastContext::Explicit).ok_or_else(|| no_such_cast(from, to))?;
+    let method =
+        casts::pathway(array.element.oid, target.oid, CastContext::Explicit).ok_or_else(|| no_such_cast(from, to))?;
     let convert = |value: &Datum| cast(value.clone(), array.element, target, method, explicit, ctx);
     let elements = array.elements.iter().map(convert).collect::<EvalResult<Vec<_>>>()?;
     Ok(Datum::Array(Arc::new(ArrayValue { element: target.base(), dimensions: array.dimensions.clone(), elements })))
@@ -134,10 +143,15 @@ fn convert(value: Datum, from: SqlType, to: SqlType, ctx: &EvalContext<'_>) -> E
         return from_jsonb(document, target);
     }
     Ok(match target {
-        T::INT2 => Datum::Int2(i16::try_from(to_int(&value, "smallint", -32_768.0, 32_768.0)?).map_err(|_| out_of_range("smallint"))?),
+        T::INT2 => Datum::Int2(
+            i16::try_from(to_int(&value, "smallint", -32_768.0, 32_768.0)?).map_err(|_| out_of_range("smallint"))?,
+        ),
         T::INT4 => match (&value, from.base()) {
             (Datum::Text(text), _) => Datum::Int4(text.bytes().next().map_or(0, |byte| i32::from(byte as i8))),
-            _ => Datum::Int4(i32::try_from(to_int(&value, "integer", -2_147_483_648.0, 2_147_483_648.0)?).map_err(|_| out_of_range("integer"))?),
+            _ => Datum::Int4(
+                i32::try_from(to_int(&value, "integer", -2_147_483_648.0, 2_147_483_648.0)?)
+                    .map_err(|_| out_of_range("integer"))?,
+            ),
         },
         T::INT8 => Datum::Int8(to_int(&value, "bigint", -I64_LIMIT, I64_LIMIT)?),
         T::FLOAT8 => Datum::Float8(match (&value, int_of(&value), float_of(&value)) {
@@ -264,7 +278,9 @@ fn to_time(value: &Datum, ctx: &EvalContext<'_>) -> EvalResult<Option<i64>> {
 fn to_timetz(value: &Datum, from: SqlType, to: SqlType, ctx: &EvalContext<'_>) -> EvalResult<Datum> {
     let zone = &ctx.settings.time_zone;
     Ok(match value {
-        Datum::TimestampTz(v) if is_finite_timestamp(*v) => Datum::TimeTz(local(*v, ctx)?.rem_euclid(DAY), -zone.offset_at(*v)),
+        Datum::TimestampTz(v) if is_finite_timestamp(*v) => {
+            Datum::TimeTz(local(*v, ctx)?.rem_euclid(DAY), -zone.offset_at(*v))
+        }
         Datum::TimestampTz(_) => Datum::Null,
         Datum::Time(v) => {
             // The zone's offset is that of this time today.
@@ -279,7 +295,9 @@ fn to_char_type(value: &Datum) -> Option<Datum> {
     match value {
         Datum::Text(text) => Some(Datum::text(text.chars().next().map_or(String::new(), String::from))),
         Datum::Int4(0) => Some(Datum::text("")),
-        Datum::Int4(code) => u8::try_from(*code).ok().filter(u8::is_ascii).map(|code| Datum::text(char::from(code).to_string())),
+        Datum::Int4(code) => {
+            u8::try_from(*code).ok().filter(u8::is_ascii).map(|code| Datum::text(char::from(code).to_string()))
+        }
         _ => None,
     }
 }
@@ -327,4 +345,3 @@ pub(super) fn by_call(call: &super::Call<'_>, args: &[&Datum]) -> EvalResult<Dat
         _ => Ok(converted),
     }
 }
-

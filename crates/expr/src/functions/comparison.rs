@@ -94,10 +94,28 @@ pub(super) const FUNCTIONS: &[Table] = &[
     six!("record_image", "_", "_", &[Datum], &[Datum], |a, b| compare_fields(a, b)),
     six_zoned!("date", "timestamp", Date, Timestamp, |_call, a, b| date_timestamp(a, b.0)),
     six_zoned!("timestamp", "date", Timestamp, Date, |_call, a, b| date_timestamp(b, a.0).reverse()),
-    six_zoned!("date", "timestamptz", Date, TimestampTz, |call, a, b| date_timestamptz(a, b.0, &call.ctx.settings.time_zone)),
-    six_zoned!("timestamptz", "date", TimestampTz, Date, |call, a, b| date_timestamptz(b, a.0, &call.ctx.settings.time_zone).reverse()),
-    six_zoned!("timestamp", "timestamptz", Timestamp, TimestampTz, |call, a, b| timestamp_timestamptz(a.0, b.0, &call.ctx.settings.time_zone)),
-    six_zoned!("timestamptz", "timestamp", TimestampTz, Timestamp, |call, a, b| timestamp_timestamptz(b.0, a.0, &call.ctx.settings.time_zone).reverse()),
+    six_zoned!("date", "timestamptz", Date, TimestampTz, |call, a, b| date_timestamptz(
+        a,
+        b.0,
+        &call.ctx.settings.time_zone
+    )),
+    six_zoned!("timestamptz", "date", TimestampTz, Date, |call, a, b| date_timestamptz(
+        b,
+        a.0,
+        &call.ctx.settings.time_zone
+    )
+    .reverse()),
+    six_zoned!("timestamp", "timestamptz", Timestamp, TimestampTz, |call, a, b| timestamp_timestamptz(
+        a.0,
+        b.0,
+        &call.ctx.settings.time_zone
+    )),
+    six_zoned!("timestamptz", "timestamp", TimestampTz, Timestamp, |call, a, b| timestamp_timestamptz(
+        b.0,
+        a.0,
+        &call.ctx.settings.time_zone
+    )
+    .reverse()),
     NAMES_AND_TEXTS,
     PATTERN_ORDER,
     THREE_WAY,

@@ -151,9 +151,8 @@ fn format(call: &Call<'_>, args: &[&Datum]) -> EvalResult<Datum> {
 
 /// Behind the `%`.
 fn directive(text: &str) -> EvalResult<(Directive, &str)> {
-    let unterminated = || {
-        EvalError::new("22023", "unterminated format() type specifier").with_hint("For a single \"%\" use \"%%\".")
-    };
+    let unterminated =
+        || EvalError::new("22023", "unterminated format() type specifier").with_hint("For a single \"%\" use \"%%\".");
     let number = |text: &str| -> EvalResult<Option<(usize, usize)>> {
         let len = text.bytes().take_while(u8::is_ascii_digit).count();
         if len == 0 {
@@ -219,7 +218,9 @@ fn parse_ident(args: &[&Datum]) -> EvalResult<Datum> {
         if let Some(quoted) = rest.strip_prefix('"') {
             let (mut part, mut inner) = (String::new(), quoted);
             loop {
-                let (head, tail) = inner.split_once('"').ok_or_else(|| invalid(Some("String has unclosed double quotes.".to_owned())))?;
+                let (head, tail) = inner
+                    .split_once('"')
+                    .ok_or_else(|| invalid(Some("String has unclosed double quotes.".to_owned())))?;
                 part.push_str(head);
                 match tail.strip_prefix('"') {
                     Some(more) => {
@@ -240,8 +241,14 @@ fn parse_ident(args: &[&Datum]) -> EvalResult<Datum> {
             let starts = |c: char| c.is_alphabetic() || c == '_' || !c.is_ascii();
             let end = rest.find(|c: char| !(starts(c) || c.is_ascii_digit() || c == '$')).unwrap_or(rest.len());
             if end == 0 || !rest.starts_with(starts) {
-                let detail = if rest.starts_with('.') || parts.is_empty() { "No valid identifier before \".\"." } else { "No valid identifier after \".\"." };
-                return Err(invalid(rest.contains('.').then(|| detail.to_owned()).or((!parts.is_empty()).then(|| detail.to_owned()))));
+                let detail = if rest.starts_with('.') || parts.is_empty() {
+                    "No valid identifier before \".\"."
+                } else {
+                    "No valid identifier after \".\"."
+                };
+                return Err(invalid(
+                    rest.contains('.').then(|| detail.to_owned()).or((!parts.is_empty()).then(|| detail.to_owned())),
+                ));
             }
             parts.push(Datum::text(rest[..end].to_lowercase()));
             rest = &rest[end..];

@@ -24,8 +24,10 @@ const DATES: Table = &[
         }
         a.0 - b.0
     }),
-    scalar!("date_pl_interval", |date: Date, i: &Interval| timestamp_plus_interval(date_to_timestamp(date.0)?, i).map(Timestamp)),
-    scalar!("sql2546", |i: &Interval, date: Date| timestamp_plus_interval(date_to_timestamp(date.0)?, i).map(Timestamp)),
+    scalar!("date_pl_interval", |date: Date, i: &Interval| timestamp_plus_interval(date_to_timestamp(date.0)?, i)
+        .map(Timestamp)),
+    scalar!("sql2546", |i: &Interval, date: Date| timestamp_plus_interval(date_to_timestamp(date.0)?, i)
+        .map(Timestamp)),
     scalar!("date_mi_interval", |date: Date, i: &Interval| {
         timestamp_plus_interval(date_to_timestamp(date.0)?, &i.checked_neg()?).map(Timestamp)
     }),
@@ -57,16 +59,23 @@ const TIMES: Table = &[
     scalar!("time_pl_interval", |time: Time, i: &Interval| Time((time.0 + i.micros % DAY).rem_euclid(DAY))),
     scalar!("sql1848", |i: &Interval, time: Time| Time((time.0 + i.micros % DAY).rem_euclid(DAY))),
     scalar!("time_mi_interval", |time: Time, i: &Interval| Time((time.0 - i.micros % DAY).rem_euclid(DAY))),
-    scalar!("timetz_pl_interval", |time: TimeTz, i: &Interval| TimeTz((time.0 + i.micros % DAY).rem_euclid(DAY), time.1)),
+    scalar!("timetz_pl_interval", |time: TimeTz, i: &Interval| TimeTz(
+        (time.0 + i.micros % DAY).rem_euclid(DAY),
+        time.1
+    )),
     scalar!("sql2547", |i: &Interval, time: TimeTz| TimeTz((time.0 + i.micros % DAY).rem_euclid(DAY), time.1)),
-    scalar!("timetz_mi_interval", |time: TimeTz, i: &Interval| TimeTz((time.0 - i.micros % DAY).rem_euclid(DAY), time.1)),
+    scalar!("timetz_mi_interval", |time: TimeTz, i: &Interval| TimeTz(
+        (time.0 - i.micros % DAY).rem_euclid(DAY),
+        time.1
+    )),
     scalar!("time_mi_time", |a: Time, b: Time| Interval { micros: a.0 - b.0, ..Interval::ZERO }),
 ];
 
 const TIMESTAMPS: Table = &[
     scalar!("timestamp_pl_interval", |t: Timestamp, i: &Interval| timestamp_plus_interval(t.0, i).map(Timestamp)),
     scalar!("sql2548", |i: &Interval, t: Timestamp| timestamp_plus_interval(t.0, i).map(Timestamp)),
-    scalar!("timestamp_mi_interval", |t: Timestamp, i: &Interval| timestamp_plus_interval(t.0, &i.checked_neg()?).map(Timestamp)),
+    scalar!("timestamp_mi_interval", |t: Timestamp, i: &Interval| timestamp_plus_interval(t.0, &i.checked_neg()?)
+        .map(Timestamp)),
     scalar!("timestamptz_pl_interval", |call; t: TimestampTz, i: &Interval| {
         timestamptz_plus_interval(t.0, i, &call.ctx.settings.time_zone).map(TimestampTz)
     }),
@@ -86,9 +95,15 @@ const TIMESTAMPS: Table = &[
     scalar!("timestamptz_trunc", |call; unit: &str, t: TimestampTz| {
         trunc_timestamptz(unit, t.0, &call.ctx.settings.time_zone).map(TimestampTz)
     }),
-    scalar!("timestamptz_trunc_zone", |unit: &str, t: TimestampTz, name: &str| trunc_timestamptz(unit, t.0, &zone(name)?).map(TimestampTz)),
+    scalar!("timestamptz_trunc_zone", |unit: &str, t: TimestampTz, name: &str| trunc_timestamptz(
+        unit,
+        t.0,
+        &zone(name)?
+    )
+    .map(TimestampTz)),
     scalar!("interval_trunc", |unit: &str, i: &Interval| trunc_interval(unit, i)),
-    scalar!("timestamp_bin", |stride: &Interval, t: Timestamp, origin: Timestamp| date_bin(stride, t.0, origin.0).map(Timestamp)),
+    scalar!("timestamp_bin", |stride: &Interval, t: Timestamp, origin: Timestamp| date_bin(stride, t.0, origin.0)
+        .map(Timestamp)),
     scalar!("timestamptz_bin", |stride: &Interval, t: TimestampTz, origin: TimestampTz| {
         date_bin(stride, t.0, origin.0).map(TimestampTz)
     }),
@@ -248,7 +263,9 @@ fn make_timestamp(year: i32, month: i32, day: i32, hour: i32, minute: i32, secon
     let civil = civil.ok_or_else(|| EvalError::new("22008", format!("date field value out of range: {}", shown())))?;
     let time = make_time(hour, minute, second)?;
     let moment = civil.days().checked_mul(DAY).and_then(|days| days.checked_add(time)).and_then(check_timestamp);
-    moment.ok_or_else(|| EvalError::new("22008", format!("timestamp out of range: {} {hour}:{minute:02}:{second}", shown())))
+    moment.ok_or_else(|| {
+        EvalError::new("22008", format!("timestamp out of range: {} {hour}:{minute:02}:{second}", shown()))
+    })
 }
 
 fn make_interval(parts: [i32; 6], seconds: f64) -> EvalResult<Interval> {
@@ -257,7 +274,10 @@ fn make_interval(parts: [i32; 6], seconds: f64) -> EvalResult<Interval> {
     if !micros.is_finite() || micros.abs() >= i64::MAX as f64 {
         return Err(interval_out_of_range());
     }
-    let micros = hours.checked_mul(HOUR).and_then(|t| t.checked_add(minutes * MINUTE)).and_then(|t| t.checked_add(micros.round_ties_even() as i64));
+    let micros = hours
+        .checked_mul(HOUR)
+        .and_then(|t| t.checked_add(minutes * MINUTE))
+        .and_then(|t| t.checked_add(micros.round_ties_even() as i64));
     match (i32::try_from(years * 12 + months), i32::try_from(weeks * 7 + days), micros) {
         (Ok(months), Ok(days), Some(micros)) => Ok(Interval { months, days, micros }),
         _ => Err(interval_out_of_range()),
@@ -267,14 +287,18 @@ fn make_interval(parts: [i32; 6], seconds: f64) -> EvalResult<Interval> {
 const MAKE: Table = &[
     scalar!("make_date", |year: i32, month: i32, day: i32| make_date(year, month, day)),
     scalar!("make_time", |hour: i32, minute: i32, second: f64| make_time(hour, minute, second).map(Time)),
-    scalar!("make_timestamp", |y: i32, mo: i32, d: i32, h: i32, mi: i32, s: f64| make_timestamp(y, mo, d, h, mi, s).map(Timestamp)),
+    scalar!("make_timestamp", |y: i32, mo: i32, d: i32, h: i32, mi: i32, s: f64| make_timestamp(y, mo, d, h, mi, s)
+        .map(Timestamp)),
     scalar!("make_timestamptz", |call; y: i32, mo: i32, d: i32, h: i32, mi: i32, s: f64| {
         cast::utc(make_timestamp(y, mo, d, h, mi, s)?, call.ctx).map(TimestampTz)
     }),
     scalar!("make_timestamptz_at_timezone", |y: i32, mo: i32, d: i32, h: i32, mi: i32, s: f64, name: &str| {
         out_of_zone(make_timestamp(y, mo, d, h, mi, s)?, &zone_or_offset(name)?)
     }),
-    scalar!("make_interval", |y: i32, mo: i32, w: i32, d: i32, h: i32, mi: i32, s: f64| make_interval([y, mo, w, d, h, mi], s)),
+    scalar!("make_interval", |y: i32, mo: i32, w: i32, d: i32, h: i32, mi: i32, s: f64| make_interval(
+        [y, mo, w, d, h, mi],
+        s
+    )),
 ];
 
 fn zone_or_offset(name: &str) -> EvalResult<TimeZone> {
@@ -355,19 +379,17 @@ const OVERLAPS: Table = &[
     ("sql2044", overlaps_any),
 ];
 
-const FORMATS: Table = &[
-    scalar!("timeofday", |call; | {
-        let now = call.ctx.environment.clock_time(call.ctx);
-        let zone = call.ctx.settings.time_zone.offset_info_at(now);
-        let civil = split_timestamp(now + i64::from(zone.seconds) * SECOND);
-        let weekday = DAY_NAMES[(civil.days() + 6).rem_euclid(7) as usize];
-        format!(
-            "{} {} {:02} {:02}:{:02}:{:02}.{:06} {:04} {}",
-            &weekday[..3], &MONTH_NAMES[civil.month as usize - 1][..3], civil.day, civil.hour, civil.minute,
-            civil.second, civil.micros, civil.year, zone.abbreviation
-        )
-    }),
-];
+const FORMATS: Table = &[scalar!("timeofday", |call; | {
+    let now = call.ctx.environment.clock_time(call.ctx);
+    let zone = call.ctx.settings.time_zone.offset_info_at(now);
+    let civil = split_timestamp(now + i64::from(zone.seconds) * SECOND);
+    let weekday = DAY_NAMES[(civil.days() + 6).rem_euclid(7) as usize];
+    format!(
+        "{} {} {:02} {:02}:{:02}:{:02}.{:06} {:04} {}",
+        &weekday[..3], &MONTH_NAMES[civil.month as usize - 1][..3], civil.day, civil.hour, civil.minute,
+        civil.second, civil.micros, civil.year, zone.abbreviation
+    )
+})];
 
 /// Casts that are also functions with a name.
 const CASTS: Table = &[

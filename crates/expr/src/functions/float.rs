@@ -154,8 +154,14 @@ const FUNCTIONS_OF_ONE: Table = &[
     scalar!("dtrunc", |a: f64| a.trunc()),
     scalar!("dceil", |a: f64| a.ceil()),
     scalar!("dfloor", |a: f64| a.floor()),
-    scalar!("dsign", |a: f64| if a > 0.0 { 1.0 } else if a < 0.0 { -1.0 } else { 0.0 }),
-    scalar!("dpi", | | std::f64::consts::PI),
+    scalar!("dsign", |a: f64| if a > 0.0 {
+        1.0
+    } else if a < 0.0 {
+        -1.0
+    } else {
+        0.0
+    }),
+    scalar!("dpi", || std::f64::consts::PI),
     scalar!("degrees", |a: f64| finite(a / RADIANS_PER_DEGREE, a.is_finite())),
     scalar!("radians", |a: f64| a * RADIANS_PER_DEGREE),
     scalar!("width_bucket_float8", |a: f64, low: f64, high: f64, count: i32| width_bucket(a, low, high, count)),
@@ -178,7 +184,13 @@ const TRIGONOMETRY: Table = &[
     scalar!("dasinh", |a: f64| asinh(a)),
     scalar!("dacosh", |a: f64| within(a, 1.0, f64::INFINITY, f64::acosh)),
     scalar!("datanh", |a: f64| within(a, -1.0, 1.0, |a| {
-        if a == -1.0 { f64::NEG_INFINITY } else if a == 1.0 { f64::INFINITY } else { a.atanh() }
+        if a == -1.0 {
+            f64::NEG_INFINITY
+        } else if a == 1.0 {
+            f64::INFINITY
+        } else {
+            a.atanh()
+        }
     })),
     scalar!("dsind", |a: f64| of_angle(a, sin_degrees)),
     scalar!("dcosd", |a: f64| of_angle(a, cos_degrees)),

@@ -9,7 +9,9 @@
 
 use std::sync::{Arc, LazyLock};
 
-use crate::{ArrayValue, Datum, EvalContext, EvalError, EvalResult, Expr, FunctionId, Interval, Jsonb, Numeric, SqlType};
+use crate::{
+    ArrayValue, Datum, EvalContext, EvalError, EvalResult, Expr, FunctionId, Interval, Jsonb, Numeric, SqlType,
+};
 
 /// What a function may know of its call besides the values.
 #[derive(Clone, Copy)]
@@ -223,6 +225,9 @@ pub(super) fn wrong_count(name: &str, count: usize) -> EvalError {
 
 /// An entry of a table: a name and a typed closure; the form with `call;` first also sees the [`Call`].
 macro_rules! scalar {
+    ($name:expr, || $body:expr) => {
+        scalar!($name, |_call;| $body)
+    };
     ($name:expr, |$($arg:ident : $ty:ty),*| $body:expr) => {
         scalar!($name, |_call; $($arg: $ty),*| $body)
     };

@@ -33,7 +33,9 @@ pub(super) const FUNCTIONS: &[Table] = &[&[
     scalar!("numeric_scale", |a: &Numeric| a.scale()),
     scalar!("numeric_min_scale", |a: &Numeric| a.min_scale()),
     scalar!("numeric_trim_scale", |a: &Numeric| a.trim_scale()),
-    scalar!("width_bucket_numeric", |a: &Numeric, low: &Numeric, high: &Numeric, count: i32| width_bucket(a, low, high, count)),
+    scalar!("width_bucket_numeric", |a: &Numeric, low: &Numeric, high: &Numeric, count: i32| width_bucket(
+        a, low, high, count
+    )),
     scalar!("pg_size_pretty_numeric", |bytes: &Numeric| match bytes.round(0)?.as_scaled() {
         Some((bytes, _)) => Ok(size_pretty(bytes)),
         None => Ok(format!("{bytes} bytes")),
@@ -93,7 +95,9 @@ pub(super) fn size_pretty(bytes: i128) -> String {
 fn size_bytes(text: &str) -> EvalResult<i64> {
     let invalid = || EvalError::new("22023", format!("invalid size: \"{text}\""));
     let trimmed = text.trim();
-    let end = trimmed.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e' | 'E'))).unwrap_or(trimmed.len());
+    let end = trimmed
+        .find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '-' | '+' | 'e' | 'E')))
+        .unwrap_or(trimmed.len());
     let number: Numeric = trimmed[..end].trim().parse().map_err(|_| invalid())?;
     let shift = match trimmed[end..].trim().to_ascii_lowercase().as_str() {
         "" | "bytes" | "b" => 0,

@@ -7,9 +7,11 @@ use crate::{EvalError, EvalResult};
 
 pub(super) const FUNCTIONS: &[Table] = &[&[
     scalar!("textlike", |text: &str, pattern: &str| like(text.as_bytes(), pattern.as_bytes(), true)),
-    scalar!("textnlike", |text: &str, pattern: &str| like(text.as_bytes(), pattern.as_bytes(), true).map(|found| !found)),
+    scalar!("textnlike", |text: &str, pattern: &str| like(text.as_bytes(), pattern.as_bytes(), true)
+        .map(|found| !found)),
     scalar!("namelike", |text: &str, pattern: &str| like(text.as_bytes(), pattern.as_bytes(), true)),
-    scalar!("namenlike", |text: &str, pattern: &str| like(text.as_bytes(), pattern.as_bytes(), true).map(|found| !found)),
+    scalar!("namenlike", |text: &str, pattern: &str| like(text.as_bytes(), pattern.as_bytes(), true)
+        .map(|found| !found)),
     scalar!("texticlike", |text: &str, pattern: &str| ilike(text, pattern)),
     scalar!("texticnlike", |text: &str, pattern: &str| ilike(text, pattern).map(|found| !found)),
     scalar!("nameiclike", |text: &str, pattern: &str| ilike(text, pattern)),
@@ -95,7 +97,10 @@ fn escape_char(escape: &str) -> EvalResult<Option<char>> {
     let mut chars = escape.chars();
     match (chars.next(), chars.next()) {
         (first, None) => Ok(first),
-        _ => Err(EvalError::new("22025", "invalid escape string").with_hint("Escape string must be empty or one character.")),
+        _ => {
+            Err(EvalError::new("22025", "invalid escape string")
+                .with_hint("Escape string must be empty or one character."))
+        }
     }
 }
 
@@ -138,7 +143,12 @@ pub(super) fn similar(pattern: &str, escape: &str) -> EvalResult<String> {
                         out.push_str("){1,1}?(");
                     }
                     1 => out.push_str("){1,1}(?:"),
-                    _ => return Err(EvalError::new("2200C", "SQL regular expression may not contain more than two escape-double-quote separators")),
+                    _ => {
+                        return Err(EvalError::new(
+                            "2200C",
+                            "SQL regular expression may not contain more than two escape-double-quote separators",
+                        ));
+                    }
                 }
                 quotes += 1;
             } else {

@@ -182,7 +182,14 @@ fn invalid_parameter(name: &str, value: i32) -> EvalError {
 }
 
 const REPLACE: Table = &[
-    scalar!("textregexreplace_noopt", |text: &str, pattern: &str, new: &str| replace(text, pattern, new, 1, 1, plain())),
+    scalar!("textregexreplace_noopt", |text: &str, pattern: &str, new: &str| replace(
+        text,
+        pattern,
+        new,
+        1,
+        1,
+        plain()
+    )),
     scalar!("textregexreplace", |text: &str, pattern: &str, new: &str, flags: &str| {
         if flags.starts_with(|c: char| c.is_ascii_digit()) {
             return Err(EvalError::new("22023", format!("invalid regular expression option: \"{}\"", &flags[..1]))
@@ -251,7 +258,15 @@ fn count(text: &str, pattern: &str, start: i32, flags: &str) -> EvalResult<i32> 
 }
 
 /// The span of a group of the `n`th match.
-fn nth(text: &str, pattern: &str, start: i32, n: i32, flags: &str, group: usize, name: &str) -> EvalResult<Option<(usize, usize)>> {
+fn nth(
+    text: &str,
+    pattern: &str,
+    start: i32,
+    n: i32,
+    flags: &str,
+    group: usize,
+    name: &str,
+) -> EvalResult<Option<(usize, usize)>> {
     let (options, global) = options(flags)?;
     no_global(global, name)?;
     let (start, n) = (positive(start, "start")? as usize - 1, positive(n, "n")? as usize);
@@ -288,8 +303,12 @@ const POSITIONS: Table = &[
     scalar!("regexp_count", |text: &str, pattern: &str, start: i32, flags: &str| count(text, pattern, start, flags)),
     scalar!("regexp_instr_no_start", |text: &str, pattern: &str| instr(text, pattern, 1, 1, 0, "", 0)),
     scalar!("regexp_instr_no_n", |text: &str, pattern: &str, start: i32| instr(text, pattern, start, 1, 0, "", 0)),
-    scalar!("regexp_instr_no_endoption", |text: &str, pattern: &str, start: i32, n: i32| instr(text, pattern, start, n, 0, "", 0)),
-    scalar!("regexp_instr_no_flags", |text: &str, pattern: &str, start: i32, n: i32, end: i32| instr(text, pattern, start, n, end, "", 0)),
+    scalar!("regexp_instr_no_endoption", |text: &str, pattern: &str, start: i32, n: i32| instr(
+        text, pattern, start, n, 0, "", 0
+    )),
+    scalar!("regexp_instr_no_flags", |text: &str, pattern: &str, start: i32, n: i32, end: i32| instr(
+        text, pattern, start, n, end, "", 0
+    )),
     scalar!("regexp_instr_no_subexpr", |text: &str, pattern: &str, start: i32, n: i32, end: i32, flags: &str| {
         instr(text, pattern, start, n, end, flags, 0)
     }),
@@ -298,7 +317,9 @@ const POSITIONS: Table = &[
     }),
     scalar!("regexp_substr_no_start", |text: &str, pattern: &str| substr(text, pattern, 1, 1, "", 0)),
     scalar!("regexp_substr_no_n", |text: &str, pattern: &str, start: i32| substr(text, pattern, start, 1, "", 0)),
-    scalar!("regexp_substr_no_flags", |text: &str, pattern: &str, start: i32, n: i32| substr(text, pattern, start, n, "", 0)),
+    scalar!("regexp_substr_no_flags", |text: &str, pattern: &str, start: i32, n: i32| substr(
+        text, pattern, start, n, "", 0
+    )),
     scalar!("regexp_substr_no_subexpr", |text: &str, pattern: &str, start: i32, n: i32, flags: &str| {
         substr(text, pattern, start, n, flags, 0)
     }),

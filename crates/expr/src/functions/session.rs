@@ -24,9 +24,15 @@ pub(super) const FUNCTIONS: &[Table] = &[&[
     ("to_regrole", |call, args| to_reg(call, args, SqlType::REGROLE)),
     ("to_regcollation", |call, args| to_reg(call, args, SqlType::REGCOLLATION)),
     scalar!("PG_char_to_encoding", |name: &str| encoding_number(name)),
-    scalar!("PG_encoding_to_char", |number: i32| if number == 6 { "UTF8" } else if number == 0 { "SQL_ASCII" } else { "" }),
-    scalar!("getdatabaseencoding", | | "UTF8"),
-    scalar!("pg_client_encoding", | | "UTF8"),
+    scalar!("PG_encoding_to_char", |number: i32| if number == 6 {
+        "UTF8"
+    } else if number == 0 {
+        "SQL_ASCII"
+    } else {
+        ""
+    }),
+    scalar!("getdatabaseencoding", || "UTF8"),
+    scalar!("pg_client_encoding", || "UTF8"),
 ]];
 
 /// UTF8 is the only encoding; clients ask for its number.
@@ -53,7 +59,9 @@ fn format_type(call: &super::Call<'_>, args: &[&Datum]) -> Datum {
     };
     let oid = crate::Oid(*oid);
     match crate::types::by_oid(oid) {
-        None if oid.0 != 0 => Datum::text(call.ctx.environment.format_type(SqlType { oid, typmod: typmod.unwrap_or(-1) })),
+        None if oid.0 != 0 => {
+            Datum::text(call.ctx.environment.format_type(SqlType { oid, typmod: typmod.unwrap_or(-1) }))
+        }
         _ => Datum::text(crate::types::format_type(oid, typmod)),
     }
 }

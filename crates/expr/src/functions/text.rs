@@ -30,7 +30,12 @@ const PARTS: Table = &[
     }),
     scalar!("split_part", |text: &str, delimiter: &str, field: i32| split_part(text, delimiter, field)),
     scalar!("textoverlay", |text: &str, new: &str, start: i32, len: i32| overlay(text, new, start, len)),
-    scalar!("textoverlay_no_len", |text: &str, new: &str, start: i32| overlay(text, new, start, char_count(new) as i32)),
+    scalar!("textoverlay_no_len", |text: &str, new: &str, start: i32| overlay(
+        text,
+        new,
+        start,
+        char_count(new) as i32
+    )),
     scalar!("text_reverse", |text: &str| text.chars().rev().collect::<String>()),
 ];
 
@@ -120,7 +125,11 @@ pub(crate) fn initcap(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut inside = false;
     for c in text.chars() {
-        if inside { out.extend(c.to_lowercase()) } else { out.extend(c.to_uppercase()) }
+        if inside {
+            out.extend(c.to_lowercase())
+        } else {
+            out.extend(c.to_uppercase())
+        }
         inside = c.is_alphanumeric();
     }
     out
@@ -166,7 +175,10 @@ fn chr(code: i32) -> EvalResult<String> {
 
 /// `\XXXX`, `\+XXXXXX`, `\uXXXX` and `\UXXXXXXXX`.
 fn unistr(text: &str) -> EvalResult<String> {
-    let invalid = || EvalError::new("42601", "invalid Unicode escape").with_hint("Unicode escapes must be \\XXXX, \\+XXXXXX, \\uXXXX, or \\UXXXXXXXX.");
+    let invalid = || {
+        EvalError::new("42601", "invalid Unicode escape")
+            .with_hint("Unicode escapes must be \\XXXX, \\+XXXXXX, \\uXXXX, or \\UXXXXXXXX.")
+    };
     let (mut out, mut rest) = (String::with_capacity(text.len()), text);
     let mut high: Option<u32> = None;
     while let Some(c) = rest.chars().next() {
@@ -189,13 +201,24 @@ fn unistr(text: &str) -> EvalResult<String> {
             Some(b'U') => (1, 8),
             _ => (0, 4),
         };
-        let code = rest.get(prefix..prefix + digits).and_then(|digits| u32::from_str_radix(digits, 16).ok()).ok_or_else(invalid)?;
+        let code = rest
+            .get(prefix..prefix + digits)
+            .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+            .ok_or_else(invalid)?;
         rest = &rest[prefix + digits..];
         match (high.take(), code) {
             (None, 0xd800..=0xdbff) => high = Some(code),
-            (Some(high), 0xdc00..=0xdfff) => out.extend(char::from_u32(0x10000 + ((high - 0xd800) << 10) + code - 0xdc00)),
-            (Some(_), _) | (None, 0xdc00..=0xdfff) => return Err(EvalError::new("42601", "invalid Unicode surrogate pair")),
-            (None, _) => out.push(char::from_u32(code).filter(|c| *c != '\0').ok_or_else(|| EvalError::new("22023", format!("invalid Unicode code point: {code:04X}")))?),
+            (Some(high), 0xdc00..=0xdfff) => {
+                out.extend(char::from_u32(0x10000 + ((high - 0xd800) << 10) + code - 0xdc00))
+            }
+            (Some(_), _) | (None, 0xdc00..=0xdfff) => {
+                return Err(EvalError::new("42601", "invalid Unicode surrogate pair"));
+            }
+            (None, _) => out.push(
+                char::from_u32(code)
+                    .filter(|c| *c != '\0')
+                    .ok_or_else(|| EvalError::new("22023", format!("invalid Unicode code point: {code:04X}")))?,
+            ),
         }
     }
     if high.is_some() { Err(EvalError::new("42601", "invalid Unicode surrogate pair")) } else { Ok(out) }

@@ -45,7 +45,7 @@ pub(crate) fn apply_length(text: &str, ty: SqlType, explicit: bool) -> EvalResul
         return Ok(Cow::Borrowed(&text[..end]));
     }
     let missing = if ty.oid == SqlType::BPCHAR.oid { length - char_count(text) } else { 0 };
-    Ok(if missing > 0 { Cow::Owned(format!("{text}{:missing$}", "")) } else { Cow::Borrowed(text) })
+    Ok(if missing > 0 { Cow::Owned([text, &" ".repeat(missing)].concat()) } else { Cow::Borrowed(text) })
 }
 
 /// Hexadecimal digits; hyphens may stand behind each group of four, braces around all.

@@ -71,7 +71,8 @@ impl Regex {
 }
 
 fn failed(_: fancy_regex::Error) -> EvalError {
-    EvalError::new("54001", "regular expression is too complex").with_detail(format!("The search took more than {STEPS_MAX} steps."))
+    EvalError::new("54001", "regular expression is too complex")
+        .with_detail(format!("The search took more than {STEPS_MAX} steps."))
 }
 
 fn compile(pattern: &str, options: Options) -> EvalResult<Regex> {

@@ -45,12 +45,17 @@ pub(super) fn translate(pattern: &str, mut options: Options) -> Result<Translate
     if options.newline_anchors {
         out.push('m');
     }
-    if out.len() > 2 { out.push(')') } else { out.clear() }
+    if out.len() > 2 {
+        out.push(')')
+    } else {
+        out.clear()
+    }
     if options.literal {
         rest.chars().for_each(|c| push_literal(&mut out, c));
         return Ok(Translated { pattern: out, wants_longest: false });
     }
-    let mut reader = Reader { rest, out, options, groups: Vec::new(), can_repeat: false, alternatives: false, lazy: false };
+    let mut reader =
+        Reader { rest, out, options, groups: Vec::new(), can_repeat: false, alternatives: false, lazy: false };
     reader.run()?;
     Ok(Translated { pattern: reader.out, wants_longest: reader.alternatives && !reader.lazy })
 }
@@ -58,7 +63,10 @@ pub(super) fn translate(pattern: &str, mut options: Options) -> Result<Translate
 /// `(?imx…)` at the very start is about the whole pattern.
 fn embedded_options<'a>(pattern: &'a str, options: &mut Options) -> Result<&'a str, Reason> {
     let Some(after) = pattern.strip_prefix("(?") else { return Ok(pattern) };
-    let Some((letters, rest)) = after.split_once(')').filter(|(letters, _)| !letters.is_empty() && letters.bytes().all(|b| b.is_ascii_alphabetic())) else {
+    let Some((letters, rest)) = after
+        .split_once(')')
+        .filter(|(letters, _)| !letters.is_empty() && letters.bytes().all(|b| b.is_ascii_alphabetic()))
+    else {
         return Ok(pattern);
     };
     for letter in letters.chars() {
@@ -93,7 +101,27 @@ impl Options {
 }
 
 fn push_literal(out: &mut String, c: char) {
-    if matches!(c, '\\' | '.' | '+' | '*' | '?' | '(' | ')' | '|' | '[' | ']' | '{' | '}' | '^' | '$' | '#' | '&' | '-' | '~' | '/') {
+    if matches!(
+        c,
+        '\\' | '.'
+            | '+'
+            | '*'
+            | '?'
+            | '('
+            | ')'
+            | '|'
+            | '['
+            | ']'
+            | '{'
+            | '}'
+            | '^'
+            | '$'
+            | '#'
+            | '&'
+            | '-'
+            | '~'
+            | '/'
+    ) {
         out.push('\\');
     }
     out.push(c);
@@ -201,7 +229,9 @@ impl Reader<'_> {
             self.lazy = true;
         }
         self.can_repeat = false;
-        if self.rest.starts_with(['*', '+', '?']) || self.rest.starts_with('{') && self.rest[1..].starts_with(|c: char| c.is_ascii_digit()) {
+        if self.rest.starts_with(['*', '+', '?'])
+            || self.rest.starts_with('{') && self.rest[1..].starts_with(|c: char| c.is_ascii_digit())
+        {
             return Err("quantifier operand invalid");
         }
         Ok(())

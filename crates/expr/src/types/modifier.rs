@@ -116,7 +116,7 @@ pub fn numeric_precision_and_scale(typmod: i32) -> Option<(i32, i32)> {
 
 /// The length in characters of a varchar's or bpchar's modifier.
 pub(crate) fn character_length(typmod: i32) -> Option<usize> {
-    usize::try_from(typmod - HEADER).ok().filter(|n| *n > 0)
+    typmod.checked_sub(HEADER).filter(|n| (1..=LENGTH_MAX).contains(n)).map(|n| n as usize)
 }
 
 /// The modifier as it stands behind the type's name, with its parentheses.
