@@ -53,7 +53,14 @@ enum Form {
 fn form(ty: SqlType) -> Option<Form> {
     Some(match ty.base() {
         SqlType::BOOL => Form::Bool,
-        SqlType::INT2 | SqlType::INT4 | SqlType::INT8 | SqlType::OID | SqlType::DATE | SqlType::TIME | SqlType::TIMESTAMP | SqlType::TIMESTAMPTZ => Form::Int,
+        SqlType::INT2
+        | SqlType::INT4
+        | SqlType::INT8
+        | SqlType::OID
+        | SqlType::DATE
+        | SqlType::TIME
+        | SqlType::TIMESTAMP
+        | SqlType::TIMESTAMPTZ => Form::Int,
         SqlType::REGCLASS | SqlType::REGTYPE | SqlType::REGPROC | SqlType::REGNAMESPACE | SqlType::REGROLE => Form::Int,
         SqlType::FLOAT4 | SqlType::FLOAT8 => Form::Float,
         SqlType::TEXT | SqlType::VARCHAR | SqlType::NAME | SqlType::CHAR => Form::Text,
@@ -78,7 +85,9 @@ pub fn put(out: &mut Vec<u8>, value: &Datum, column: &KeyColumn) -> EvalResult<(
         Datum::Bool(value) => encoding::put_int(out, i64::from(*value)),
         Datum::Int2(value) => encoding::put_int(out, i64::from(*value)),
         Datum::Int4(value) | Datum::Date(value) => encoding::put_int(out, i64::from(*value)),
-        Datum::Int8(value) | Datum::Time(value) | Datum::Timestamp(value) | Datum::TimestampTz(value) => encoding::put_int(out, *value),
+        Datum::Int8(value) | Datum::Time(value) | Datum::Timestamp(value) | Datum::TimestampTz(value) => {
+            encoding::put_int(out, *value)
+        }
         Datum::Oid(value) => encoding::put_int(out, i64::from(*value)),
         other => {
             out.push(VALUE);
@@ -99,7 +108,9 @@ fn put_marked(out: &mut Vec<u8>, value: &Datum, ty: SqlType) -> EvalResult<()> {
     match value {
         Datum::Float4(value) => encoding::put_f64(out, f64::from(*value)),
         Datum::Float8(value) => encoding::put_f64(out, *value),
-        Datum::Text(text) if ty.base() == SqlType::BPCHAR => encoding::put_bytes(out, text.trim_end_matches(' ').as_bytes()),
+        Datum::Text(text) if ty.base() == SqlType::BPCHAR => {
+            encoding::put_bytes(out, text.trim_end_matches(' ').as_bytes())
+        }
         Datum::Text(text) => encoding::put_bytes(out, text.as_bytes()),
         Datum::Bytea(bytes) => encoding::put_bytes(out, bytes),
         Datum::Uuid(bytes) => out.extend_from_slice(bytes),
@@ -177,7 +188,11 @@ fn take_value(input: &mut &[u8], ty: SqlType) -> Option<Datum> {
             *input = rest;
             let micros = (u128::from_be_bytes(*bytes) ^ 1 << 127) as i128;
             let days = micros / 86_400_000_000;
-            let interval = crate::Interval { months: 0, days: i32::try_from(days).ok()?, micros: (micros - days * 86_400_000_000) as i64 };
+            let interval = crate::Interval {
+                months: 0,
+                days: i32::try_from(days).ok()?,
+                micros: (micros - days * 86_400_000_000) as i64,
+            };
             Datum::Interval(Box::new(interval))
         }
     })
@@ -263,7 +278,13 @@ fn take_numeric(input: &mut &[u8]) -> Option<Numeric> {
     }
     *input = &input[input.len() - rest.len()..];
     let last = digits.last().copied().unwrap_or(0);
-    let trailing = if last % 1000 == 0 { 3 } else if last % 100 == 0 { 2 } else { i32::from(last % 10 == 0) };
+    let trailing = if last % 1000 == 0 {
+        3
+    } else if last % 100 == 0 {
+        2
+    } else {
+        i32::from(last % 10 == 0)
+    };
     let scale = ((digits.len() as i32 - 1 - weight) * 4 - trailing).max(0);
     Numeric::from_parts(negative, weight, &digits, scale).ok()
 }
@@ -318,10 +339,27 @@ mod tests {
         check_order(SqlType::FLOAT8, &floats.map(Datum::Float8));
         check_order(SqlType::TEXT, &["", "\0", "a", "a\0", "ab", "b", "ü"].map(Datum::text));
         check_order(SqlType::BPCHAR, &["", "a  ", "ab"].map(Datum::text));
-        let numbers = ["-Infinity", "-10000", "-9999.5", "-1", "-0.0001", "0", "0.00001", "0.5", "1", "1.0001", "9999", "10000", "1e40", "Infinity", "NaN"];
+        let numbers = [
+            "-Infinity",
+            "-10000",
+            "-9999.5",
+            "-1",
+            "-0.0001",
+            "0",
+            "0.00001",
+            "0.5",
+            "1",
+            "1.0001",
+            "9999",
+            "10000",
+            "1e40",
+            "Infinity",
+            "NaN",
+        ];
         check_order(SqlType::NUMERIC, &numbers.map(|text| Datum::Numeric(text.parse().unwrap())));
         check_order(SqlType::UUID, &[Datum::Uuid([0; 16]), Datum::Uuid([255; 16])]);
-        let intervals = [-5_i64, 0, 86_400_000_001].map(|micros| Datum::Interval(Box::new(crate::Interval { months: 0, days: 0, micros })));
+        let intervals = [-5_i64, 0, 86_400_000_001]
+            .map(|micros| Datum::Interval(Box::new(crate::Interval { months: 0, days: 0, micros })));
         check_order(SqlType::INTERVAL, &intervals);
     }
 
@@ -336,7 +374,8 @@ mod tests {
     #[test]
     fn what_has_no_order_is_refused() {
         let array = crate::ArrayValue { element: SqlType::INT4, dimensions: Vec::new(), elements: Vec::new() };
-        let error = put(&mut Vec::new(), &Datum::Array(std::sync::Arc::new(array)), &ascending(SqlType::INT4_ARRAY)).unwrap_err();
+        let error = put(&mut Vec::new(), &Datum::Array(std::sync::Arc::new(array)), &ascending(SqlType::INT4_ARRAY))
+            .unwrap_err();
         assert_eq!(error.0.state.as_str(), "0A000");
     }
 

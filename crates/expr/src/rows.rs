@@ -138,7 +138,10 @@ mod tests {
         assert_eq!(decoded(&[]), "[Int4(42)]");
         assert_eq!(decoded(&[(7, 1)]), "[Int4(42), Int8(7)]");
         assert_eq!(decoded(&[(2, 2), (5, 1)]), r#"[Int4(42), Null, Text("two")]"#);
-        assert_eq!(decoded(&[(1, 1), (6, 2), (9, 3)]), r#"[Int4(42), Text("default"), Text("default"), Text("default")]"#);
+        assert_eq!(
+            decoded(&[(1, 1), (6, 2), (9, 3)]),
+            r#"[Int4(42), Text("default"), Text("default"), Text("default")]"#
+        );
     }
 
     #[test]

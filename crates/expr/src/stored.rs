@@ -111,8 +111,12 @@ pub fn take(input: &mut &[u8]) -> Result<Datum, Malformed> {
 /// Passes over one value.
 pub fn skip(input: &mut &[u8]) -> Result<(), Malformed> {
     match take_u8(input)? {
-        tag::NULL | tag::FALSE | tag::TRUE | tag::NUMERIC_NAN | tag::NUMERIC_INFINITY | tag::NUMERIC_NEG_INFINITY => Ok(()),
-        tag::INT2 | tag::INT4 | tag::INT8 | tag::DATE | tag::TIME | tag::TIMESTAMP | tag::TIMESTAMPTZ | tag::OID => take_uint(input).map(drop),
+        tag::NULL | tag::FALSE | tag::TRUE | tag::NUMERIC_NAN | tag::NUMERIC_INFINITY | tag::NUMERIC_NEG_INFINITY => {
+            Ok(())
+        }
+        tag::INT2 | tag::INT4 | tag::INT8 | tag::DATE | tag::TIME | tag::TIMESTAMP | tag::TIMESTAMPTZ | tag::OID => {
+            take_uint(input).map(drop)
+        }
         tag::TIMETZ => take_uint(input).and_then(|_| take_uint(input)).map(drop),
         tag::INTERVAL => (0..3).try_for_each(|_| take_uint(input).map(drop)),
         tag::FLOAT4 => take_slice(input, 4).map(drop),
@@ -321,7 +325,9 @@ fn take_big(mut body: &[u8]) -> Result<Numeric, Malformed> {
 
 fn take_array_value(input: &mut &[u8], depth: u32) -> Result<ArrayValue, Malformed> {
     let element = take_type(input)?;
-    let dimensions = (0..take_count(input)?).map(|_| Ok((narrow(take_int(input)?)?, narrow(take_int(input)?)?))).collect::<Result<_, _>>()?;
+    let dimensions = (0..take_count(input)?)
+        .map(|_| Ok((narrow(take_int(input)?)?, narrow(take_int(input)?)?)))
+        .collect::<Result<_, _>>()?;
     Ok(ArrayValue { element, dimensions, elements: take_list(input, depth)? })
 }
 
@@ -392,9 +398,21 @@ mod tests {
 
     #[test]
     fn every_form_comes_back() {
-        let array = ArrayValue { element: SqlType::INT4, dimensions: vec![(2, 1)], elements: vec![Datum::Int4(1), Datum::Null] };
+        let array = ArrayValue {
+            element: SqlType::INT4,
+            dimensions: vec![(2, 1)],
+            elements: vec![Datum::Int4(1), Datum::Null],
+        };
         let document = Jsonb::parse(r#"{"a": [1, 2.50, null, true, "x"], "b": {}}"#).unwrap();
-        let numbers = ["0", "-1.50", "123456789012345678901234567890123456789012345.6789", "NaN", "Infinity", "-Infinity", "1e-300"];
+        let numbers = [
+            "0",
+            "-1.50",
+            "123456789012345678901234567890123456789012345.6789",
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "1e-300",
+        ];
         let mut values = vec![
             Datum::Null,
             Datum::Bool(true),
