@@ -6,9 +6,9 @@ use std::time::Duration;
 use env::{Budget, Env};
 use keyspace::{Key, NodeId, ReplicaId, Timestamp, TxnId};
 use parking_lot::Mutex;
-use rpc::Network;
+use rpc::{KvResult, Network};
 use rpc::cluster::IdKind;
-use rpc::range::{AdminRequest, RangeBody};
+use rpc::range::{AdminRequest, RangeBody, RangeReply};
 
 use crate::buffer::Buffer;
 use crate::metrics::Metrics;
@@ -108,6 +108,19 @@ impl TxnClient {
 
     pub fn oracle(&self) -> &dyn Oracle {
         &*self.shared.oracle
+    }
+
+    /// Asks the leader of the range that holds `key`, wherever it is, for something that concerns this key alone; finds
+    /// the leader and asks again as the requests of transactions do.
+    pub async fn ask(&self, key: &Key, body: RangeBody) -> KvResult<RangeReply> {
+        let router = &self.shared.router;
+        let mut patience = Patience::new();
+        loop {
+            let route = router.route(key, &mut patience).await?;
+            if let Sent::Answer(reply) = router.send(&route, &mut patience, || body.clone()).await? {
+                return Ok(reply);
+            }
+        }
     }
 
     /// Splits the range that holds `at` there (`ALTER TABLE … SPLIT AT`).

@@ -96,12 +96,11 @@ impl Commit<'_> {
         let (mutations, rest) = self.batch(&Key::MIN)?;
         assert!(!mutations.is_empty(), "the buffer is not empty");
         let anchor = mutations[0].key.clone();
-        if rest.is_none() {
-            if let Some(at) = self.in_one_range(mutations).await? {
+        if rest.is_none()
+            && let Some(at) = self.in_one_range(mutations).await? {
                 metrics.commits_one_range.inc();
                 return Ok(at);
             }
-        }
         self.over_several_ranges(anchor).await
     }
 
@@ -188,13 +187,12 @@ impl Commit<'_> {
 
     /// The newest write of each key from `from` on, as much as fits into a request, and where to go on.
     fn batch(&self, from: &Key) -> TxnResult<(Vec<Mutation>, Option<Key>)> {
-        let (batch, rest) = self.core.state.lock().buffer.batch(from, REQUEST_BYTES_MAX)?;
-        let mutation = |(key, write): (Key, Write)| {
+        let mutation = |key: Key, write: Write| {
             let is_version = self.version_key.as_ref() == Some(&key);
             let value = if is_version { Some(self.stamp.at.0.to_be_bytes().to_vec().into()) } else { write.value };
             Mutation { key, value, changes_key: write.changes_key, must_be_absent: write.must_be_absent }
         };
-        Ok((batch.into_iter().map(mutation).collect(), rest))
+        self.core.state.lock().buffer.batch(from, REQUEST_BYTES_MAX, mutation)
     }
 
     /// The locks to validate, in key order. Keys that are written are left out where the snapshot vouches for them: only

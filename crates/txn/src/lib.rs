@@ -23,7 +23,7 @@
 //! | `client.rs`, `transaction.rs` | what `sql` holds in its hands |
 //! | `route.rs` | from keys to the leaders of their ranges |
 //! | `buffer.rs`, `scratch.rs` | writes until commit, in memory and spilled |
-//! | `read.rs`, `scan.rs` | point reads and scans, own writes merged in |
+//! | `read.rs`, `scan.rs`, `read_ahead.rs` | point reads and scans, own writes merged in |
 //! | `read_set.rs`, `lock_set.rs`, `moving.rs` | what must still hold when the transaction moves to a later number |
 //! | `commit.rs`, `commit/`, `resolve.rs`, `release.rs` | the end |
 //! | `fake/` | a cluster in one process, for tests (feature `fake`) |
@@ -38,6 +38,7 @@ mod buffer;
 mod scratch;
 
 mod read;
+mod read_ahead;
 mod scan;
 
 mod lock_set;

@@ -24,11 +24,10 @@ impl Core {
         };
         assert!(stamp.at > old.at, "the oracle's numbers grow");
         let same_catalog = stamp.catalog == old.catalog && !stamp.unsettled && !old.unsettled;
-        if let (false, Some(guard)) = (same_catalog, guard) {
-            if !guard.holds_at(stamp).await? {
+        if let (false, Some(guard)) = (same_catalog, guard)
+            && !guard.holds_at(stamp).await? {
                 return Err(TxnError::SchemaChanged);
             }
-        }
         Ok(stamp)
     }
 

@@ -7,6 +7,7 @@
 //! What the running statement reads is kept apart, because a statement that runs again forgets it.
 
 use keyspace::{Key, Span};
+use smallvec::SmallVec;
 
 /// Spans kept exactly.
 pub(crate) const SPANS_MAX: usize = 4096;
@@ -36,7 +37,7 @@ impl Read {
 #[derive(Debug, Default)]
 pub(crate) struct ReadSet {
     /// In the order they were made; those before `statement` belong to earlier statements.
-    reads: Vec<Read>,
+    reads: SmallVec<[Read; 2]>,
     statement: usize,
     /// Reads at which the list is next brought into order.
     tidy_at: usize,
@@ -57,8 +58,8 @@ impl ReadSet {
             return;
         }
         // The pages of one scan become one span.
-        if self.reads.len() > self.statement {
-            if let Some(Read::Range(last)) = self.reads.last_mut() {
+        if self.reads.len() > self.statement
+            && let Some(Read::Range(last)) = self.reads.last_mut() {
                 if last.end == span.start {
                     last.end = span.end;
                     return;
@@ -68,7 +69,6 @@ impl ReadSet {
                     return;
                 }
             }
-        }
         self.reads.push(Read::Range(span));
         self.bound();
     }
@@ -97,9 +97,9 @@ impl ReadSet {
         if self.reads.len() < self.tidy_at.max(2 * SPANS_MAX) {
             return;
         }
-        let running = self.reads.split_off(self.statement);
-        let earlier = std::mem::take(&mut self.reads);
-        self.reads = tidy(earlier);
+        let running = self.reads.drain(self.statement..).collect();
+        let earlier = std::mem::take(&mut self.reads).into_vec();
+        self.reads = tidy(earlier).into();
         self.statement = self.reads.len();
         self.reads.extend(tidy(running));
         self.tidy_at = self.reads.len() + SPANS_MAX;

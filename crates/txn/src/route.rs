@@ -83,16 +83,25 @@ pub(crate) struct Patience {
     since: Option<Mono>,
     pause: Duration,
     tries: u32,
-    /// The request waits at the leader for others, as long as it takes: silence is no sign of a dead node.
+    /// The request waits in a queue at the leader, as long as it takes: silence is no sign of a dead node.
     waits: bool,
+    /// Times that the leader was silent about the request and well otherwise.
+    silences: u32,
 }
 
 const PAUSE_MIN: Duration = Duration::from_millis(2);
 const PAUSE_MAX: Duration = Duration::from_millis(250);
 
+/// Requests that wait for locks are sent again less often: each copy stands in the queue.
+const LOCK_WAIT_FACTOR: u32 = 4;
+
+/// How often a request that does not wait for a lock may be met with silence: a minute, for what waits on the fate of
+/// other transactions.
+const SILENCES_MAX: u32 = 30;
+
 impl Patience {
     pub fn new() -> Patience {
-        Patience { since: None, pause: PAUSE_MIN, tries: 0, waits: false }
+        Patience { since: None, pause: PAUSE_MIN, tries: 0, waits: false, silences: 0 }
     }
 
     pub fn for_lock_waits(waits: bool) -> Patience {
@@ -148,7 +157,7 @@ impl Router {
     }
 
     /// The cached range that holds the keys just below `end`.
-    fn cached_before(&self, end: &Key) -> Option<Arc<Route>> {
+    pub fn cached_before(&self, end: &Key) -> Option<Arc<Route>> {
         let routes = self.routes.read();
         let (_, route) = routes.range::<Key, _>(..end).next_back()?;
         (route.span().end >= *end).then(|| route.clone())
@@ -251,7 +260,7 @@ impl Router {
             let target = self.target(route, patience);
             let descriptor = &route.descriptor;
             let request = RangeRequest { range: descriptor.id, epoch: descriptor.epoch, body: make() };
-            let answer = self.network.call(target, Request::Range(request)).await;
+            let answer = self.call(target, request, patience).await;
             let failure = match answer {
                 Ok(Response::Range(Ok(reply))) => {
                     route.set_leader(Some(target));
@@ -268,6 +277,16 @@ impl Router {
                 return Ok(Sent::Rerouted);
             }
         }
+    }
+
+    /// On this node a plain function call, which takes as long as it takes; to others with a limit on silence.
+    async fn call(&self, to: NodeId, request: RangeRequest, patience: &Patience) -> Result<Response, NetworkError> {
+        let call = self.network.call(to, Request::Range(request));
+        if to == self.node {
+            return call.await;
+        }
+        let limit = self.env.knobs().rpc_timeout * if patience.waits { LOCK_WAIT_FACTOR } else { 1 };
+        self.env.timeout(limit, call).await.unwrap_or(Err(NetworkError::Timeout(to)))
     }
 
     fn target(&self, route: &Route, patience: &Patience) -> NodeId {
@@ -336,13 +355,8 @@ impl Router {
             }
             Failure::Range(error @ (KvError::Ambiguous { .. } | KvError::Unavailable { .. })) => error.to_string(),
             Failure::Range(error) => return Err(error),
-            Failure::Network(NetworkError::Timeout(_)) if patience.waits => {
-                if self.is_there(route, target).await {
-                    patience.has_answered();
-                    return Ok(false);
-                }
-                route.set_leader(None);
-                NetworkError::Timeout(target).to_string()
+            Failure::Network(NetworkError::Timeout(_)) if self.is_waited_for(route, target, patience).await => {
+                return Ok(false);
             }
             Failure::Network(error) => {
                 route.set_leader(None);
@@ -359,23 +373,31 @@ impl Router {
     /// After a round through all replicas without success, asks the directory whether the range has moved.
     async fn look_again(&self, route: &Arc<Route>, patience: &Patience) -> KvResult<bool> {
         let round = route.descriptor.replicas.len().max(1) as u32;
-        if patience.tries % round == 0 {
-            if let Ok((descriptor, leader)) = self.directory.locate(&route.span().start).await {
+        if patience.tries.is_multiple_of(round)
+            && let Ok((descriptor, leader)) = self.directory.locate(&route.span().start).await {
                 self.learn(descriptor, leader);
             }
-        }
         let cached = self.cached(&route.span().start);
         Ok(!cached.is_some_and(|cached| cached.descriptor == route.descriptor))
     }
 
-    /// Does the node answer for the range at all?
-    async fn is_there(&self, route: &Route, target: NodeId) -> bool {
+    /// Is it silent because the request waits there for others? Then it is only sent again: what it waits for may take
+    /// as long as it takes, as long as the leader answers for the range at all.
+    async fn is_waited_for(&self, route: &Route, target: NodeId, patience: &mut Patience) -> bool {
+        if !patience.waits && patience.silences >= SILENCES_MAX {
+            return false;
+        }
+        patience.silences += 1;
         let request = RangeRequest {
             range: route.descriptor.id,
             epoch: route.descriptor.epoch,
             body: RangeBody::Admin(AdminRequest::Describe),
         };
-        matches!(self.network.call(target, Request::Range(request)).await, Ok(Response::Range(Ok(_))))
+        let is_there = matches!(self.call(target, request, &Patience::new()).await, Ok(Response::Range(Ok(_))));
+        if is_there {
+            patience.has_answered();
+        }
+        is_there
     }
 
     // ---- one request to many ranges ----

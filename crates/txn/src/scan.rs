@@ -15,6 +15,7 @@ use keyspace::{Key, Span, Timestamp};
 use rpc::range::{KeyValue, LockSpec, RangeReply, ReadOp, ReadReply, ScanOp};
 
 use crate::read::{CHECK_TRIES_MAX, unexpected};
+use crate::read_ahead::{Answer, ReadAhead};
 use crate::route::{Patience, Route, Sent};
 use crate::transaction::{Core, Sequence, Visible};
 use crate::{Isolation, TxnError, TxnResult};
@@ -48,9 +49,13 @@ pub struct Scan {
     fetched: VecDeque<KeyValue>,
     covered: Option<Span>,
     check_number: Option<Timestamp>,
+    ahead: ReadAhead,
 }
 
 const FIRST_PAGE_ROWS: u64 = 512;
+
+/// A scan without a limit never comes near it.
+const MANY_ROWS: u64 = 1 << 62;
 
 /// Own writes merged into one page at most.
 const OWN_ROWS_MAX: usize = 4096;
@@ -70,6 +75,7 @@ impl Scan {
             fetched: VecDeque::new(),
             covered: None,
             check_number: None,
+            ahead: ReadAhead::default(),
             core,
             spec,
         }
@@ -98,7 +104,7 @@ impl Scan {
         let mut patience = Patience::for_lock_waits(lock.is_some());
         let mut tries = 0;
         loop {
-            let route = self.next_range(&left, &mut patience).await?;
+            let route = next_range(&self.core, &left, self.spec.reverse, &mut patience).await?;
             let piece = route.span().intersection(&left);
             self.forbid_program_over_own_writes(&piece)?;
             if let Some(lock) = lock {
@@ -106,7 +112,7 @@ impl Scan {
                 self.core.state.lock().locks.ask(piece.clone());
             }
             let at = self.number().await?;
-            let Some(reply) = self.ask(&route, &piece, at, lock, &mut patience).await? else { continue };
+            let Some(reply) = self.page(route, &piece, &left, at, lock, &mut patience).await? else { continue };
             let newer = self.note_locks(&reply, at, lock);
             if let Some(newer) = newer {
                 tries += 1;
@@ -120,38 +126,53 @@ impl Scan {
         }
     }
 
-    async fn next_range(&self, left: &Span, patience: &mut Patience) -> TxnResult<Arc<Route>> {
-        let router = &self.core.client.router;
-        Ok(if self.spec.reverse {
-            router.route_before(&left.end, patience).await?
-        } else {
-            router.route(&left.start, patience).await?
-        })
-    }
-
     /// One page of one range; `None` if the range is another one now.
-    async fn ask(
-        &self,
-        route: &Arc<Route>,
+    async fn page(
+        &mut self,
+        route: Arc<Route>,
         piece: &Span,
+        left: &Span,
         at: Timestamp,
         lock: Option<LockSpec>,
         patience: &mut Patience,
-    ) -> TxnResult<Option<ReadReply>> {
-        let request = || {
-            let scan = ScanOp {
-                span: piece.clone(),
-                reverse: self.spec.reverse,
-                rows_max: self.rows_left.min(self.page_rows),
-                program: self.spec.program.clone(),
-            };
-            self.core.read_request(at, lock, vec![ReadOp::Scan(scan)])
-        };
-        match self.core.client.router.send(route, patience, request).await? {
-            Sent::Answer(RangeReply::Read(reply)) => Ok(Some(reply)),
-            Sent::Answer(other) => Err(unexpected(&other)),
-            Sent::Rerouted => Ok(None),
+    ) -> Answer {
+        self.read_ahead(piece, left, at);
+        if let Some(answer) = self.ahead.take(piece, at).await {
+            return answer;
         }
+        let question = self.question(route, piece.clone(), at, lock, self.rows_left.min(self.page_rows));
+        self.ahead.alongside(question.ask(&self.core, patience)).await
+    }
+
+    /// Asks the ranges after `piece`, if the scan is going to need them: it has no limit, and has not stopped after its
+    /// first page, or has a program, which makes little of much.
+    fn read_ahead(&mut self, piece: &Span, left: &Span, at: Timestamp) {
+        let is_under_way = self.page_rows > FIRST_PAGE_ROWS || self.spec.program.is_some();
+        if self.rows_left < u64::MAX - MANY_ROWS || !is_under_way || self.spec.lock.is_some() || self.is_check() {
+            return;
+        }
+        while self.ahead.has_room() {
+            let reached = self.ahead.last().unwrap_or(piece);
+            let router = &self.core.client.router;
+            let (rest, route) = if self.spec.reverse {
+                (Span::new(left.start.clone(), reached.start.clone()), router.cached_before(&reached.start))
+            } else {
+                (Span::new(reached.end.clone(), left.end.clone()), router.cached(&reached.end))
+            };
+            let Some(route) = route.filter(|_| !rest.is_empty()) else { return };
+            let next = route.span().intersection(&rest);
+            if next.is_empty() || self.forbid_program_over_own_writes(&next).is_err() {
+                return;
+            }
+            let rows_max = self.core.client.env.knobs().scan_page_rows as u64;
+            let (question, core) = (self.question(route, next.clone(), at, None, rows_max), self.core.clone());
+            self.ahead.push(next, at, Box::pin(async move { question.ask(&core, &mut Patience::new()).await }));
+        }
+    }
+
+    fn question(&self, route: Arc<Route>, span: Span, at: Timestamp, lock: Option<LockSpec>, rows_max: u64) -> Question {
+        let (reverse, program) = (self.spec.reverse, self.spec.program.clone());
+        Question { route, scan: ScanOp { span, reverse, rows_max, program }, at, lock }
     }
 
     /// SERIALIZABLE reads where the transaction is now; what it read before holds there too. Others read where the scan
@@ -255,6 +276,30 @@ impl Scan {
         }
         page.truncate(usize::try_from(self.rows_left).unwrap_or(usize::MAX));
         Ok(page)
+    }
+}
+
+async fn next_range(core: &Core, left: &Span, reverse: bool, patience: &mut Patience) -> TxnResult<Arc<Route>> {
+    let router = &core.client.router;
+    Ok(if reverse { router.route_before(&left.end, patience).await? } else { router.route(&left.start, patience).await? })
+}
+
+/// A page of one range.
+struct Question {
+    route: Arc<Route>,
+    scan: ScanOp,
+    at: Timestamp,
+    lock: Option<LockSpec>,
+}
+
+impl Question {
+    async fn ask(self, core: &Core, patience: &mut Patience) -> Answer {
+        let request = || core.read_request(self.at, self.lock, vec![ReadOp::Scan(self.scan.clone())]);
+        match core.client.router.send(&self.route, patience, request).await? {
+            Sent::Answer(RangeReply::Read(reply)) => Ok(Some(reply)),
+            Sent::Answer(other) => Err(unexpected(&other)),
+            Sent::Rerouted => Ok(None),
+        }
     }
 }
 

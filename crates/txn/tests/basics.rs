@@ -1,4 +1,5 @@
 //! Whole transactions against the fake cluster.
+#![expect(clippy::disallowed_methods, reason = "a test has a clock and tasks of its own")]
 
 use std::time::Duration;
 
@@ -51,16 +52,7 @@ async fn transfers_keep_the_sum() {
             task.await.unwrap();
         }
         let check = client.begin(TxnOptions::default()).await.unwrap();
-        let spec = ScanSpec {
-            span: Span::all(),
-            reverse: true,
-            rows_max: 0,
-            program: None,
-            lock: None,
-            visible: Visible::EarlierStatements,
-            untracked: false,
-        };
-        let mut scan = check.scan(spec);
+        let mut scan = check.scan(everything(true));
         let mut sum = 0;
         loop {
             let page = scan.next_page().await.unwrap();
@@ -140,6 +132,61 @@ async fn a_lost_lock_fails_the_commit_if_the_row_changed() {
     txn.begin_statement().await.unwrap();
     let outcome = txn.commit().await;
     assert!(matches!(outcome, Err(TxnError::Serialization { .. })), "{outcome:?}");
+}
+
+/// A scan over many ranges gives every row once, in order, also while ranges are split under it, and has several
+/// requests under way.
+#[tokio::test(start_paused = true)]
+async fn long_scans_read_ahead() {
+    let name = |n: u32| Key::from(format!("{n:05}").into_bytes());
+    let knobs = env::Knobs { scan_page_rows: 700, ..env::Knobs::default() };
+    for reverse in [false, true] {
+        let fake = Fake::new(fake::env_with(knobs.clone()), 3, (1..12).map(|n| name(n * 500)));
+        let client = fake.client(NodeId(1));
+        let fill = client.begin(TxnOptions::default()).await.unwrap();
+        (0..6000).for_each(|n| fill.put(name(n), Some(Bytes::from("x")), false).unwrap());
+        fill.commit().await.unwrap();
+        let check = client.begin(TxnOptions::default()).await.unwrap();
+        check.put(name(3100), None, true).unwrap();
+        check.put(Key::from("03100+"), Some(Bytes::from("y")), false).unwrap();
+        check.begin_statement().await.unwrap();
+        fake.set_latency(Duration::from_millis(20));
+        let began = tokio::time::Instant::now();
+        let mut scan = check.scan(everything(reverse));
+        let mut keys = Vec::new();
+        loop {
+            let page = scan.next_page().await.unwrap();
+            if page.is_empty() {
+                break;
+            }
+            keys.extend(page.into_iter().map(|row| row.key));
+            if keys.len() > 2000 {
+                fake.split(name(2750));
+                fake.split(name(4250));
+            }
+        }
+        // Fourteen ranges in the end, two of them asked in vain at first: one after the other, at about 20 ms there
+        // and back, they would take 320 ms.
+        assert!(began.elapsed() < Duration::from_millis(250), "{:?}", began.elapsed());
+        if reverse {
+            keys.reverse();
+        }
+        let expected: Vec<Key> =
+            (0..6000).map(|n| if n == 3100 { Key::from("03100+") } else { name(n) }).collect();
+        assert!(keys == expected);
+    }
+}
+
+fn everything(reverse: bool) -> ScanSpec {
+    ScanSpec {
+        span: Span::all(),
+        reverse,
+        rows_max: 0,
+        program: None,
+        lock: None,
+        visible: Visible::EarlierStatements,
+        untracked: false,
+    }
 }
 
 /// Sessions move between threads.

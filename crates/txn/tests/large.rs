@@ -23,7 +23,8 @@ fn value(number: u32) -> Bytes {
 async fn a_large_transaction_stays_within_its_buffer() {
     for isolation in [Isolation::Serializable, Isolation::ReadCommitted] {
         let knobs = Knobs { write_buffer_bytes: BUFFER_BYTES, ..Knobs::default() };
-        let fake = Fake::new(fake::env_with(knobs), 2, [key(ROWS / 3), key(ROWS / 2)]);
+        let env = fake::env_with(knobs);
+        let fake = Fake::new(env.clone(), 2, [key(ROWS / 3), key(ROWS / 2)]);
         let client = fake.client(NodeId(1));
         let txn = client.begin(TxnOptions { isolation, ..TxnOptions::default() }).await.unwrap();
         txn.begin_statement().await.unwrap();
@@ -52,7 +53,7 @@ async fn a_large_transaction_stays_within_its_buffer() {
         assert!(matches!(again, Err(txn::TxnError::KeyExists { .. })), "{again:?}");
         txn.commit().await.unwrap();
 
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        env.sleep(std::time::Duration::from_secs(1)).await;
         assert!(fake.take_traffic().iter().filter(|message| message.starts_with("Prewrite")).count() > 50);
         let check = client.begin(TxnOptions::default()).await.unwrap();
         assert_eq!(count(&check, true).await, ROWS as usize);

@@ -19,6 +19,7 @@
 //! t1: catalog KEY · guard refuses|accepts                       this transaction changes the catalog; the answer of its schema guard
 //! t1: commit · rollback · drop · abandon                       abandon drops the commit's future when it first waits
 //! ```
+#![expect(clippy::disallowed_methods, reason = "a test has a clock and tasks of its own")]
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -339,12 +340,8 @@ impl Runner {
 
     fn start(&mut self, name: &str, task: BoxFuture<'static, TxnResult<String>>) -> Outcome {
         let task = async move { task.await.unwrap_or_else(|error| describe(&error)) };
-        let task = self.runtime.block_on(async {
-            #[expect(clippy::disallowed_methods, reason = "a test has tasks of its own")]
-            let task = tokio::spawn(task);
-            tokio::time::sleep(Duration::from_micros(1)).await;
-            task
-        });
+        let task = self.runtime.spawn(task);
+        self.runtime.block_on(async { tokio::time::sleep(Duration::from_micros(1)).await });
         if task.is_finished() {
             return Ok(self.runtime.block_on(task)?);
         }

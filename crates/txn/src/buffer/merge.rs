@@ -1,5 +1,6 @@
 //! The map in memory and the runs on disk as one ordered sequence of keys with all their versions.
 
+use std::collections::btree_map;
 use std::iter::Peekable;
 
 use keyspace::{Key, Span};
@@ -15,10 +16,21 @@ pub(super) struct Merge<'a> {
     reverse: bool,
     /// Oldest first.
     runs: SmallVec<[RunCursor<'a>; 2]>,
-    memory: Memory<'a>,
+    memory: Peekable<Memory<'a>>,
 }
 
-type Memory<'a> = Peekable<Box<dyn Iterator<Item = (&'a Key, &'a Versions)> + 'a>>;
+struct Memory<'a> {
+    range: btree_map::Range<'a, Key, Versions>,
+    reverse: bool,
+}
+
+impl<'a> Iterator for Memory<'a> {
+    type Item = (&'a Key, &'a Versions);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.reverse { self.range.next_back() } else { self.range.next() }
+    }
+}
 
 impl<'a> Merge<'a> {
     pub fn over(buffer: &'a Buffer, span: &Span, reverse: bool) -> TxnResult<Merge<'a>> {
@@ -26,9 +38,8 @@ impl<'a> Merge<'a> {
             if reverse { RunCursor::backward(run, &span.end) } else { RunCursor::forward(run, &span.start) }
         };
         let runs = buffer.runs.iter().map(cursor).collect::<TxnResult<_>>()?;
-        let memory = buffer.memory(span);
-        let memory: Box<dyn Iterator<Item = _>> = if reverse { Box::new(memory.rev()) } else { Box::new(memory) };
-        Ok(Merge { buffer, span: span.clone(), reverse, runs, memory: memory.peekable() })
+        let memory = Memory { range: buffer.memory(span), reverse }.peekable();
+        Ok(Merge { buffer, span: span.clone(), reverse, runs, memory })
     }
 
     /// The next key that has versions which count.

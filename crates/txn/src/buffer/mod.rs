@@ -11,7 +11,7 @@
 mod merge;
 mod run;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -131,12 +131,11 @@ impl Buffer {
             _ => {
                 assert!(versions.last().is_none_or(|last| last.sequence < sequence), "sequences only grow");
                 // Nobody can see between two versions that are both older than every statement and savepoint.
-                if let [.., older, newer] = &versions[..] {
-                    if older.sequence < keep_from && newer.sequence < keep_from {
+                if let [.., older, newer] = &versions[..]
+                    && older.sequence < keep_from && newer.sequence < keep_from {
                         let gone = versions.remove(versions.len() - 2);
                         self.bytes -= version_bytes(&key, &gone.write);
                     }
-                }
                 versions.push(Version { sequence, write });
                 self.journal.push((sequence, key));
             }
@@ -270,7 +269,12 @@ impl Buffer {
     }
 
     /// The newest write of each key from `from` on, in key order, until they come to `bytes_max`; and where to go on.
-    pub fn batch(&self, from: &Key, bytes_max: usize) -> TxnResult<(Vec<(Key, Write)>, Option<Key>)> {
+    pub fn batch<T>(
+        &self,
+        from: &Key,
+        bytes_max: usize,
+        mut form: impl FnMut(Key, Write) -> T,
+    ) -> TxnResult<(Vec<T>, Option<Key>)> {
         let mut batch = Vec::new();
         let mut bytes = 0;
         let mut merge = Merge::over(self, &Span::new(from.clone(), Key::MAX), false)?;
@@ -281,7 +285,7 @@ impl Buffer {
                 return Ok((batch, Some(key)));
             }
             bytes += size;
-            batch.push((key, write));
+            batch.push(form(key, write));
         }
         Ok((batch, None))
     }
@@ -290,7 +294,7 @@ impl Buffer {
         !self.undone.iter().any(|(first, last)| (*first..=*last).contains(&version.sequence))
     }
 
-    fn memory<'a>(&'a self, span: &Span) -> impl DoubleEndedIterator<Item = (&'a Key, &'a Versions)> + use<'a> {
+    fn memory(&self, span: &Span) -> btree_map::Range<'_, Key, Versions> {
         self.keys.range::<Key, _>((Bound::Included(&span.start), Bound::Excluded(&span.end)))
     }
 }

@@ -222,10 +222,10 @@ impl Fake {
         };
         match self.fault_for(&request) {
             None => Ok(Response::Range(self.range(to, request).await)),
-            Some(Fault::LoseRequest) => Err(NetworkError::Timeout(to)),
+            Some(Fault::LoseRequest) => Err(self.silence(to).await),
             Some(Fault::LoseAnswer) => {
                 let _lost = self.range(to, request).await;
-                Err(NetworkError::Timeout(to))
+                Err(self.silence(to).await)
             }
             Some(Fault::Repeat) => {
                 let answer = self.range(to, request.clone()).await;
@@ -246,6 +246,12 @@ impl Fake {
                 Ok(Response::Range(self.range(to, request).await))
             }
         }
+    }
+
+    /// Nothing is heard until the one who asked has waited long enough.
+    async fn silence(&self, from: NodeId) -> NetworkError {
+        self.env.sleep(self.env.knobs().rpc_timeout).await;
+        NetworkError::Timeout(from)
     }
 
     fn fault_for(&self, request: &RangeRequest) -> Option<Fault> {

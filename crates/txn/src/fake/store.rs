@@ -117,11 +117,10 @@ impl Store {
         self.prepare_read(request, &span)?;
         let row = self.visible(key, request.at);
         let rows = self.run(program, row.into_iter().collect())?;
-        if let (Some(lock), true) = (request.lock, rows.is_empty()) {
-            if lock.absent_too {
+        if let (Some(lock), true) = (request.lock, rows.is_empty())
+            && lock.absent_too {
                 self.lock_row(request, &lock, key, newer)?;
             }
-        }
         let rows = self.lock_rows(request, rows, newer)?;
         Ok(ReadResult { rows, resume: None })
     }
@@ -174,7 +173,7 @@ impl Store {
             (Some(intent.txn) != request.txn && intent.at <= request.at).then(|| key.clone())
         };
         let met: Vec<Key> = self.intents.range::<Key, _>(&span.start..&span.end).filter_map(foreign).collect();
-        for key in met {
+        if let Some(key) = met.into_iter().next() {
             // An intent that turns out to be committed becomes a version that this read may have to see: again.
             self.settle(&key)?;
             return Err(Stop::Wait(Duration::ZERO));
