@@ -253,7 +253,7 @@ impl TableDescriptor {
     /// Keeps the rows under a hidden row id: the primary index of a table without a primary key. It has no OID and
     /// no name.
     pub fn add_row_id(&mut self) {
-        let column = self.push_column("rowid", SqlType::INT8, 0);
+        let column = self.push_column("rowid", SqlType::UUID, 0);
         column.not_null = true;
         column.hidden = true;
         let key = IndexColumn { column: column.id, descending: false, nulls_first: false };

@@ -1,1 +1,126 @@
 //! Operators that pull batches of rows.
+//!
+//! [`open`] turns a plan into a tree of operators, one for each node, one file for each kind. The operators borrow the plan
+//! (nothing of a cached plan is copied to run it) and hold only what they are in the middle of. Whoever wants rows calls
+//! [`Operator::next`] at the root until it gives `None`; each batch pulls what it needs from below.
+//!
+//! * A batch is never empty and has about [`BATCH_ROWS`] rows.
+//! * Every operator that holds rows charges them to the statement's budget (53200 when it is used up).
+//! * Cancellation is checked where work goes on without awaiting: once per batch.
+//! * Reads see what earlier statements of the transaction wrote, never what this one writes (no Halloween problem).
+
+mod apply;
+mod context;
+mod cte;
+mod distinct;
+mod eval;
+mod filter;
+mod hash_join;
+mod hash_key;
+mod limit;
+mod lock_rows;
+mod lookup_join;
+mod nested_loop;
+mod project;
+mod row_format;
+mod scan;
+mod set_operation;
+mod sort;
+mod spans;
+mod values;
+pub(crate) mod write;
+
+use async_trait::async_trait;
+pub(crate) use context::{Context, HeldRows, Shared, datum_bytes, row_bytes};
+pub(crate) use cte::Scope;
+pub(crate) use row_format::Formats;
+use expr::{Row, SqlType};
+
+use crate::plan::{Node, Plan};
+use crate::session::Answer;
+use crate::{SqlError, SqlResult};
+
+/// Rows in a batch, roughly.
+pub(crate) const BATCH_ROWS: usize = 1024;
+
+#[async_trait]
+pub(crate) trait Operator: Send {
+    /// The next rows, at least one; `None` at the end, and again if asked again.
+    async fn next(&mut self, ctx: &Context) -> SqlResult<Option<Vec<Row>>>;
+
+    /// How many rows it has changed, of an operator that changes rows.
+    fn changed(&self) -> Option<u64> {
+        None
+    }
+}
+
+pub(crate) type BoxOperator<'p> = Box<dyn Operator + 'p>;
+
+/// Operators for `plan` and all below it. Nothing runs yet.
+pub(crate) fn open<'p>(plan: &'p Plan, scope: &Scope<'p>) -> SqlResult<BoxOperator<'p>> {
+    stacker::maybe_grow(64 << 10, 1 << 20, || open_node(plan, scope))
+}
+
+fn open_node<'p>(plan: &'p Plan, scope: &Scope<'p>) -> SqlResult<BoxOperator<'p>> {
+    Ok(match &plan.node {
+        Node::Values { rows } => Box::new(values::Values::new(rows)),
+        Node::Scan(node) => Box::new(scan::Scan::new(node)),
+        Node::LookupJoin { input, kind, scan, condition } => {
+            Box::new(lookup_join::LookupJoin::new(open(input, scope)?, *kind, scan, condition.as_ref())?)
+        }
+        Node::LockRows { input, targets } => Box::new(lock_rows::LockRows::new(open(input, scope)?, targets)),
+        Node::Insert(node) => Box::new(write::Insert::new(node, open(&node.input, scope)?)),
+        Node::Update(node) => Box::new(write::Update::new(node, open(&node.input, scope)?)),
+        Node::Delete(node) => Box::new(write::Delete::new(node, open(&node.input, scope)?)),
+        Node::Filter { input, condition } => Box::new(filter::Filter::new(open(input, scope)?, condition)),
+        Node::Project { input, exprs } => Box::new(project::Project::new(open(input, scope)?, exprs)),
+        Node::Join(join) if join.equal.is_empty() => Box::new(nested_loop::NestedLoop::open(join, scope)?),
+        Node::Join(join) => Box::new(hash_join::HashJoin::open(join, scope)?),
+        Node::Apply(node) => Box::new(apply::Apply::open(node, scope)?),
+        Node::Sort { input, keys, limit } => Box::new(sort::Sort::new(open(input, scope)?, keys, limit.as_ref())),
+        Node::Limit { input, limit, offset, with_ties } => Box::new(limit::Limit::new(
+            open(input, scope)?,
+            limit.as_ref(),
+            offset.as_ref(),
+            with_ties.as_deref(),
+        )),
+        Node::Distinct { input, on } => {
+            Box::new(distinct::Distinct::new(open(input, scope)?, types_of(input), on.as_deref()))
+        }
+        Node::SetOperation { kind, all, left, right } => {
+            set_operation::open(*kind, *all, types_of(left), open(left, scope)?, open(right, scope)?)
+        }
+        Node::Recursive { id, base, step, distinct } => {
+            Box::new(cte::Recursive::open(*id, base, step, *distinct, scope)?)
+        }
+        Node::WorkingTable { id } => Box::new(cte::WorkingTable::open(*id, scope)),
+        Node::With { ctes, body } => Box::new(cte::With::open(ctes, body, scope)?),
+        Node::CteScan { id } => Box::new(cte::CteScan::open(*id, scope)),
+        _ => return Err(SqlError::not_supported("this plan node")),
+    })
+}
+
+fn types_of(plan: &Plan) -> Vec<SqlType> {
+    plan.fields.iter().map(|field| field.ty).collect()
+}
+
+/// Runs a plan to its end. Gives the number of rows: those that were changed for a statement that changes rows, else
+/// those that were answered.
+pub(crate) async fn run(plan: &Plan, ctx: &Context, answer: &mut Answer<'_>) -> SqlResult<u64> {
+    let mut root = open(plan, &Scope::default())?;
+    let mut answered = 0;
+    while let Some(rows) = root.next(ctx).await? {
+        answered += rows.len() as u64;
+        answer.rows(&plan.fields, rows, &ctx.eval()).await?;
+    }
+    Ok(root.changed().unwrap_or(answered))
+}
+
+/// All rows of a plan at once, charged to the statement.
+pub(crate) async fn collect(operator: &mut dyn Operator, ctx: &Context) -> SqlResult<HeldRows> {
+    let mut held = HeldRows::new(ctx);
+    while let Some(rows) = operator.next(ctx).await? {
+        held.extend(rows)?;
+    }
+    Ok(held)
+}

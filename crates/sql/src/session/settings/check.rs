@@ -1,5 +1,7 @@
 //! Settings whose values have a grammar of their own: checked, and written in one canonical form.
 
+use expr::TimeZone;
+
 use super::definition::{Context, Definition};
 use super::value::Value;
 use crate::{SqlError, SqlResult};
@@ -108,27 +110,16 @@ fn date_style(text: &str, current: &Value) -> SqlResult<String> {
     Ok(format!("{style}, {order}"))
 }
 
-/// A name of the time zone database, an offset in hours, a POSIX zone, or `INTERVAL '…'`.
+/// A name of the time zone database, an offset in hours, a POSIX rule, or `INTERVAL '…'`.
 fn time_zone(text: &str) -> SqlResult<String> {
-    let invalid = || SqlError::new("22023", format!("invalid value for parameter \"TimeZone\": \"{text}\""));
     let trimmed = text.trim();
     let interval = trimmed.get(..8).filter(|word| word.eq_ignore_ascii_case("interval"));
-    if let Some(word) = interval {
-        let offset = trimmed[word.len()..].trim().trim_matches('\'');
-        return Ok(offset_name(clock_offset(offset).ok_or_else(invalid)?));
-    }
-    if let Ok(hours) = trimmed.parse::<f64>() {
-        if !(-168.0..=168.0).contains(&hours) {
-            return Err(invalid());
-        }
-        return Ok(offset_name((hours * 3600.0) as i32));
-    }
-    zone_name(trimmed).ok_or_else(invalid)
-}
-
-/// The zone's name in the spelling of the database.
-fn zone_name(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_owned())
+    let zone = match interval {
+        Some(word) => clock_offset(trimmed[word.len()..].trim().trim_matches('\'')).map(TimeZone::fixed),
+        None => TimeZone::from_setting(trimmed).ok(),
+    };
+    let invalid = || SqlError::new("22023", format!("invalid value for parameter \"TimeZone\": \"{text}\""));
+    Ok(zone.ok_or_else(invalid)?.name().to_owned())
 }
 
 /// `[+-]hh[:mm[:ss]]` in seconds.
@@ -142,23 +133,6 @@ fn clock_offset(text: &str) -> Option<i32> {
         seconds += part.parse::<i32>().ok()? * each;
     }
     Some(sign * seconds)
-}
-
-/// As PostgreSQL shows an offset: `<+05:30>-05:30` (POSIX counts west of Greenwich).
-fn offset_name(east_seconds: i32) -> String {
-    let clock = |seconds: i32, plus: &str| {
-        let sign = if seconds < 0 { "-" } else { plus };
-        let (hours, minutes, rest) = (seconds.abs() / 3600, seconds.abs() / 60 % 60, seconds.abs() % 60);
-        let mut text = format!("{sign}{hours:02}");
-        if minutes != 0 || rest != 0 {
-            text.push_str(&format!(":{minutes:02}"));
-        }
-        if rest != 0 {
-            text.push_str(&format!(":{rest:02}"));
-        }
-        text
-    };
-    format!("<{}>{}", clock(east_seconds, "+"), clock(-east_seconds, "+"))
 }
 
 /// PostgreSQL's `SplitIdentifierString`: a list of identifiers, quoted ones as they are, others in lower case. `None` where
@@ -187,6 +161,31 @@ pub(crate) fn split_identifiers(text: &str) -> Option<Vec<String>> {
             return Some(names);
         }
         rest = rest.strip_prefix(',')?.trim_start();
+    }
+}
+
+/// A name with its qualifiers, as `regclass` reads it.
+pub(crate) fn split_qualified(text: &str) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    let mut rest = text.trim();
+    loop {
+        let name;
+        if let Some(quoted) = rest.strip_prefix('"') {
+            (name, rest) = take_quoted(quoted)?;
+        } else {
+            let end = rest.find('.').unwrap_or(rest.len());
+            name = rest[..end].trim_end().to_lowercase();
+            if name.is_empty() || name.contains(char::is_whitespace) {
+                return None;
+            }
+            rest = &rest[end..];
+        }
+        names.push(name);
+        rest = rest.trim_start();
+        if rest.is_empty() {
+            return Some(names);
+        }
+        rest = rest.strip_prefix('.')?.trim_start();
     }
 }
 
@@ -240,6 +239,8 @@ mod tests {
         assert_eq!(split_identifiers("a b"), None);
         assert_eq!(split_identifiers("a,"), None);
         assert_eq!(split_identifiers("\"a"), None);
+        assert_eq!(split_qualified("Public.\"T\"").unwrap(), ["public", "T"]);
+        assert_eq!(split_qualified("a b"), None);
     }
 
     #[test]

@@ -12,8 +12,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use check::split_identifiers;
-pub(crate) use definition::{Definition, Kind, SettingId, definitions};
+pub(crate) use check::{split_identifiers, split_qualified};
+pub(crate) use definition::{Definition, Kind, SettingId, definitions, find};
+use expr::{ByteaOutput, DateStyle, IntervalStyle, TimeZone};
 pub(crate) use value::{Value, parse_bool};
 
 use crate::parse::ast::{IsolationLevel, SettingValue};
@@ -60,11 +61,8 @@ pub(crate) struct Active {
     pub default_deferrable: bool,
     /// As `SET search_path` gave it, `$user` not yet replaced.
     pub search_path: Vec<String>,
-    pub time_zone: Arc<str>,
-    pub date_style: Arc<str>,
-    pub interval_style: Arc<str>,
-    pub bytea_escape: bool,
-    pub extra_float_digits: i32,
+    /// What values look like.
+    pub eval: expr::Settings,
     /// Notices of this rank and above reach the client.
     pub notice_rank: u8,
 }
@@ -146,6 +144,13 @@ impl Settings {
             layer.custom.clear();
         }
         self.refresh();
+    }
+
+    /// SET SESSION AUTHORIZATION DEFAULT and what belongs to it.
+    pub fn reset_identity(&mut self, user: &Arc<str>) {
+        for (name, value) in [("session_authorization", user.clone()), ("role", "none".into())] {
+            self.put(SettingId::of(name), Some(Value::Text(value)), false);
+        }
     }
 
     /// What the server itself changes: `session_authorization`, `transaction_read_only`, …
@@ -345,11 +350,7 @@ impl Active {
             default_read_only: false,
             default_deferrable: false,
             search_path: Vec::new(),
-            time_zone: "UTC".into(),
-            date_style: "ISO, MDY".into(),
-            interval_style: "postgres".into(),
-            bytea_escape: false,
-            extra_float_digits: 1,
+            eval: expr::Settings::default(),
             notice_rank: rank("notice"),
         }
     }
@@ -374,11 +375,16 @@ impl Active {
             default_read_only: flag(IDS.default_read_only),
             default_deferrable: flag(IDS.default_deferrable),
             search_path: split_identifiers(&text(IDS.search_path)).unwrap_or_default(),
-            time_zone: text(IDS.time_zone),
-            date_style: text(IDS.date_style),
-            interval_style: text(IDS.interval_style),
-            bytea_escape: &*text(IDS.bytea_output) == "escape",
-            extra_float_digits: number(IDS.extra_float_digits) as i32,
+            eval: expr::Settings {
+                time_zone: TimeZone::from_setting(&text(IDS.time_zone)).unwrap_or_else(|_| TimeZone::utc()),
+                date_style: DateStyle::default().parse(&text(IDS.date_style)).unwrap_or_default(),
+                interval_style: IntervalStyle::parse(&text(IDS.interval_style)).unwrap_or_default(),
+                bytea_output: match &*text(IDS.bytea_output) {
+                    "escape" => ByteaOutput::Escape,
+                    _ => ByteaOutput::Hex,
+                },
+                extra_float_digits: number(IDS.extra_float_digits) as i32,
+            },
             notice_rank: rank(&text(IDS.client_min_messages)),
         }
     }

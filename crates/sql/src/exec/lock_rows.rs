@@ -1,0 +1,61 @@
+//! FOR UPDATE and its weaker relatives, above joins and filters.
+
+use async_trait::async_trait;
+use expr::{Datum, Row};
+use txn::{LockSpec, Visible};
+
+use super::{BoxOperator, Context, Operator};
+use crate::SqlResult;
+use crate::plan::LockTarget;
+
+pub(crate) struct LockRows<'p> {
+    input: BoxOperator<'p>,
+    targets: &'p [LockTarget],
+}
+
+impl<'p> LockRows<'p> {
+    pub fn new(input: BoxOperator<'p>, targets: &'p [LockTarget]) -> LockRows<'p> {
+        LockRows { input, targets }
+    }
+}
+
+#[async_trait]
+impl Operator for LockRows<'_> {
+    async fn next(&mut self, ctx: &Context) -> SqlResult<Option<Vec<Row>>> {
+        while let Some(mut rows) = self.input.next(ctx).await? {
+            ctx.check_cancelled()?;
+            for target in self.targets {
+                lock_target(ctx, target, &mut rows).await?;
+            }
+            if !rows.is_empty() {
+                return Ok(Some(rows));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Locks one table's rows; drops those that SKIP LOCKED passes over. The nullable side of an outer join has no row to lock.
+async fn lock_target(ctx: &Context, target: &LockTarget, rows: &mut Vec<Row>) -> SqlResult<()> {
+    let format = ctx.shared.formats.of(&target.table)?;
+    let primary = format.primary();
+    let mut keys = Vec::with_capacity(rows.len());
+    let mut has_row = Vec::with_capacity(rows.len());
+    let mut sparse = vec![Datum::Null; format.columns.len()];
+    for row in rows.iter() {
+        let parts = || target.key.iter().map(|at| &row[*at]);
+        let is_there = !parts().any(Datum::is_null);
+        has_row.push(is_there);
+        if is_there {
+            for ((_, place), part) in primary.key.iter().zip(parts()) {
+                sparse[*place] = part.clone();
+            }
+            keys.push(primary.key_of(&sparse)?);
+        }
+    }
+    let lock = LockSpec { mode: target.mode, wait: target.wait, absent_too: false };
+    let found = ctx.txn().get_many(&keys, Some(lock), Visible::EarlierStatements, false).await?;
+    let (mut found, mut has_row) = (found.into_iter(), has_row.into_iter());
+    rows.retain(|_| !has_row.next().unwrap_or(false) || found.next().flatten().is_some());
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! What the functions of a statement may ask of their session, and set in it.
+//!
+//! Everything else of a [`Session`](super::Session) belongs to it alone; this part is shared with the statements that
+//! run, some of which outlive the call that started them (portals).
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use expr::Oid;
+use parking_lot::Mutex;
+
+use super::Notice;
+use super::settings::{Active, Settings};
+
+pub(crate) struct SessionState {
+    pub id: u32,
+    pub user: Identity,
+    pub database: Identity,
+    pub client_address: Option<SocketAddr>,
+    /// Microseconds since 2000.
+    pub started_at: i64,
+    inner: Mutex<Inner>,
+}
+
+/// A name and the OID that it had when the session began: renaming does not end sessions.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    pub oid: Oid,
+    pub name: Arc<str>,
+}
+
+struct Inner {
+    settings: Settings,
+    /// `SET ROLE`, `SET SESSION AUTHORIZATION`.
+    role: Identity,
+    notices: Vec<Notice>,
+    /// `currval` by sequence, and which one was drawn from last.
+    drawn: BTreeMap<Oid, i64>,
+    last_drawn: Option<Oid>,
+}
+
+impl SessionState {
+    pub fn new(
+        id: u32,
+        user: Identity,
+        database: Identity,
+        client_address: Option<SocketAddr>,
+        started_at: i64,
+        settings: Settings,
+    ) -> SessionState {
+        let role = user.clone();
+        let inner = Inner { settings, role, notices: Vec::new(), drawn: BTreeMap::new(), last_drawn: None };
+        SessionState { id, user, database, client_address, started_at, inner: Mutex::new(inner) }
+    }
+
+    pub fn settings<T>(&self, ask: impl FnOnce(&mut Settings) -> T) -> T {
+        ask(&mut self.inner.lock().settings)
+    }
+
+    /// The decoded settings as they are now.
+    pub fn active(&self) -> Arc<Active> {
+        self.inner.lock().settings.active().clone()
+    }
+
+    /// `current_user`.
+    pub fn role(&self) -> Identity {
+        self.inner.lock().role.clone()
+    }
+
+    pub fn set_role(&self, role: Identity) {
+        self.inner.lock().role = role;
+    }
+
+    /// To the client, before the statement's CommandComplete.
+    pub fn notice(&self, notice: Notice) {
+        self.inner.lock().notices.push(notice);
+    }
+
+    pub fn take_notices(&self) -> Vec<Notice> {
+        std::mem::take(&mut self.inner.lock().notices)
+    }
+
+    // ---- sequences ----
+
+    pub fn drew(&self, sequence: Oid, value: i64) {
+        let mut inner = self.inner.lock();
+        inner.drawn.insert(sequence, value);
+        inner.last_drawn = Some(sequence);
+    }
+
+    pub fn currval(&self, sequence: Oid) -> Option<i64> {
+        self.inner.lock().drawn.get(&sequence).copied()
+    }
+
+    pub fn lastval(&self) -> Option<i64> {
+        let inner = self.inner.lock();
+        inner.drawn.get(&inner.last_drawn?).copied()
+    }
+
+    /// DISCARD SEQUENCES.
+    pub fn forget_sequences(&self) {
+        let mut inner = self.inner.lock();
+        inner.drawn.clear();
+        inner.last_drawn = None;
+    }
+}
