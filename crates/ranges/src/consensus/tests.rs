@@ -1,6 +1,7 @@
 //! Consensus told as stories: a few replicas over memory disks, every message and every sync by hand.
 //!
-//! * `replicas 1 2 3`: a new group of voters. `campaign N`, `tick N [times]`, `propose N TEXT`, `read N CONTEXT`.
+//! * `replicas 1 2 3`: a new group of voters. `campaign N`, `tick N [times]`, `propose N TEXT…` (several in
+//!   one step), `read N CONTEXT`.
 //! * `poll N`: takes what has come of it; its messages are put on the way, its writes into the disk's cache.
 //! * `sync N`: what was polled is durable; messages that waited for it are put on the way.
 //! * `deliver [N]`: hands the messages on the way to their receivers (those for N), and drops none.
@@ -59,7 +60,8 @@ fn describe(message: &Message) -> String {
     let entries: Vec<String> = message.entries.iter().map(|entry| String::from_utf8_lossy(&entry.data).into_owned()).collect();
     let entries = if entries.is_empty() { String::new() } else { format!(" [{}]", entries.join(", ")) };
     let reject = if message.reject { " rejects" } else { "" };
-    format!("{} → {} {kind} term {}{entries}{reject}", message.from, message.to, message.term)
+    let place = if kind.starts_with("Append") { format!(" at {}", message.index) } else { String::new() };
+    format!("{} → {} {kind}{place} term {}{entries}{reject}", message.from, message.to, message.term)
 }
 
 impl Story {
@@ -163,7 +165,8 @@ impl goldenscript::Runner for Story {
             return Ok(out);
         }
         let id: Option<u64> = args.next_pos().map(str::parse).transpose()?;
-        let rest = args.next_pos();
+        let texts: Vec<&str> = std::iter::from_fn(|| args.next_pos()).collect();
+        let rest = texts.first().copied();
         args.reject_next()?;
         let known = || id.ok_or("N");
         match command.name.as_str() {
@@ -174,7 +177,7 @@ impl goldenscript::Runner for Story {
                     self.member(id)?.consensus.tick(&mut draw(id))?;
                 }
             }
-            "propose" => match self.member(known()?)?.consensus.propose(rest.ok_or("TEXT")?.as_bytes().to_vec()) {
+            "propose" => match self.member(known()?)?.consensus.propose(texts.iter().map(|text| text.as_bytes().to_vec()).collect()) {
                 Ok(_) => {}
                 Err(error) => writeln!(out, "{error}")?,
             },

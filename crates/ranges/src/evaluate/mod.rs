@@ -109,7 +109,10 @@ impl Evaluation<'_> {
             return self.check_epoch(ticket);
         }
         if let Some(defect) = self.replica.defect() {
-            return Err(KvError::Unavailable { range: self.replica.range, why: defect });
+            // Others hold the range, too: they are to be asked.
+            let is_alone = self.replica.descriptor().replicas.len() < 2;
+            let unavailable = || KvError::Unavailable { range: self.replica.range, why: defect };
+            return Err(if is_alone { unavailable() } else { self.replica.not_leader() });
         }
         let mut view = self.replica.leadership.subscribe();
         let ready = async {

@@ -156,9 +156,11 @@ impl LogLoop {
     /// Somebody answers with a descriptor that this replica is not in.
     pub(super) fn retire(&mut self, range: RangeId, descriptor: &RangeDescriptor) {
         let Some(peer) = self.peers.get(&range) else { return };
-        let is_newer = descriptor.id == range && descriptor.epoch.config > peer.descriptor().epoch.config;
+        // At the same epoch, too: this replica applied the change that removes it and missed the end of the joint
+        // configuration. Who says so has applied that end, so nobody needs this replica's vote any more.
+        let is_current = descriptor.id == range && descriptor.epoch.config >= peer.descriptor().epoch.config;
         let is_in = descriptor.replicas.iter().any(|replica| replica.replica == peer.replica.id);
-        if is_newer && !is_in {
+        if is_current && !is_in {
             probe!("removed_replica_learnt_it_from_a_peer");
             self.destroy(range);
         }

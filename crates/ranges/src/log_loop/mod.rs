@@ -296,6 +296,7 @@ impl LogLoop {
 
     fn poll(&mut self, range: RangeId, log: &mut Batch, committed: &mut Vec<(RangeId, Vec<Committed>)>) {
         let Some(peer) = self.peers.get_mut(&range) else { return };
+        peer.propose_queued();
         if peer.halted.is_some() {
             return;
         }

@@ -37,6 +37,8 @@ pub struct Peer {
     ticks: u64,
     heard: BTreeMap<ReplicaId, u64>,
     sequence: u64,
+    /// Came in during this turn.
+    queue: Vec<Proposal>,
     in_flight: VecDeque<InFlight>,
     confirms: Confirms,
 }
@@ -86,6 +88,7 @@ impl Peer {
             ticks: 0,
             heard: BTreeMap::new(),
             sequence: 0,
+            queue: Vec::new(),
             in_flight: VecDeque::new(),
             confirms: Confirms::default(),
             identity,
@@ -129,29 +132,66 @@ impl Peer {
 
     // ---- proposals ----
 
-    /// Proposes what was evaluated, if nothing has changed since.
+    /// Takes in what was evaluated; proposed with all others of this turn.
     pub fn propose(&mut self, proposal: Proposal) {
-        let Proposal { term, epoch, mut encoded, completion, .. } = proposal;
-        if let Some(error) = self.obstacle(term, epoch) {
-            return completion.failed(error);
+        self.queue.push(proposal);
+    }
+
+    /// Proposes what has come in, in one step, where nothing has changed since its evaluation.
+    pub fn propose_queued(&mut self) {
+        if self.queue.is_empty() {
+            return;
         }
-        command::set_sequence(&mut encoded, self.next_sequence());
-        match self.consensus.propose(encoded) {
-            Ok(_) if env::sabotage("acknowledge_before_quorum") => completion.applied(),
-            Ok(index) => self.in_flight.push_back(InFlight { index, term, completion }),
-            Err(NotProposed::NotLeader | NotProposed::Busy) => completion.failed(self.replica.not_leader()),
+        let mut commands = Vec::with_capacity(self.queue.len());
+        let mut proposed = Vec::with_capacity(self.queue.len());
+        for proposal in std::mem::take(&mut self.queue) {
+            let Proposal { term, epoch, mut encoded, completion, .. } = proposal;
+            if let Some(error) = self.obstacle(term, epoch) {
+                completion.failed(error);
+                continue;
+            }
+            command::set_sequence(&mut encoded, self.next_sequence());
+            commands.push(encoded);
+            proposed.push((term, completion));
         }
+        if commands.is_empty() {
+            return;
+        }
+        match self.consensus.propose(commands) {
+            Ok(first) => {
+                for (index, (term, completion)) in (first..).zip(proposed) {
+                    self.await_application(index, term, completion);
+                }
+            }
+            Err(NotProposed::NotLeader | NotProposed::Busy) => {
+                for (_, completion) in proposed {
+                    completion.failed(self.replica.not_leader());
+                }
+            }
+        }
+    }
+
+    fn await_application(&mut self, index: u64, term: u64, completion: Completion) {
+        if env::sabotage("acknowledge_before_quorum") {
+            return completion.applied();
+        }
+        self.in_flight.push_back(InFlight { index, term, completion });
     }
 
     /// Proposes a change of the range itself: nobody is answered until it is applied.
     pub fn propose_and_pause(&mut self, proposal: Proposal) {
-        self.propose(proposal);
-        if self.in_flight.back().is_some_and(|last| last.index == self.consensus.last_index()) {
-            self.pause_until(self.consensus.last_index());
+        self.propose_queued();
+        let before = self.consensus.last_index();
+        self.queue.push(proposal);
+        self.propose_queued();
+        let last = self.consensus.last_index();
+        if last > before {
+            self.pause_until(last);
         }
     }
 
     pub fn propose_members(&mut self, proposal: Proposal, steps: &[MemberStep]) {
+        self.propose_queued();
         let Proposal { term, epoch, mut encoded, completion, .. } = proposal;
         if let Some(error) = self.obstacle(term, epoch) {
             return completion.failed(error);
@@ -234,6 +274,9 @@ impl Peer {
         self.paused_until = None;
         self.sequence = 0;
         self.confirms = Confirms { context: self.confirms.context, ..Confirms::default() };
+        for Proposal { completion, .. } in self.queue.drain(..) {
+            completion.failed(self.replica.not_leader());
+        }
         for InFlight { completion, .. } in self.in_flight.drain(..) {
             completion.failed(KvError::Ambiguous { range: self.replica.range });
         }
