@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use expr::Oid;
 
+use super::pg::relations;
 use super::{SchemaDescriptor, Table};
 
 pub const PG_CATALOG: Oid = Oid(11);
@@ -30,15 +31,18 @@ pub fn is_builtin_schema(oid: Oid) -> bool {
     schemas().iter().any(|schema| schema.oid == oid)
 }
 
-pub fn relation(_oid: Oid) -> Option<&'static Table> {
-    None
+pub fn relation(oid: Oid) -> Option<&'static Table> {
+    relations::by_oid(oid).map(|relation| &relation.table)
 }
 
-pub fn relation_named(_schema: Oid, _name: &str) -> Option<&'static Table> {
-    None
+pub fn relation_named(schema: Oid, name: &str) -> Option<&'static Table> {
+    relations::by_name(schema, name).map(|relation| &relation.table)
 }
 
 /// By name.
-pub fn relations_in(_schema: Oid) -> Vec<&'static Table> {
-    Vec::new()
+pub fn relations_in(schema: Oid) -> Vec<&'static Table> {
+    let all = relations::all().iter().map(|relation| &relation.table);
+    let mut tables: Vec<_> = all.filter(|table| table.schema == schema).collect();
+    tables.sort_by(|a, b| a.name.cmp(&b.name));
+    tables
 }

@@ -250,8 +250,8 @@ impl TableDescriptor {
         self.push_column(name, ty, attnum)
     }
 
-    /// Keeps the rows under a hidden row id: the primary index of a table without a primary key. It has no OID and
-    /// no name.
+    /// Keeps the rows under a hidden row id (16 bytes: the transaction's start number and a counter): the primary index
+    /// of a table without a primary key. It has no OID and no name.
     pub fn add_row_id(&mut self) {
         let column = self.push_column("rowid", SqlType::UUID, 0);
         column.not_null = true;

@@ -8,6 +8,7 @@
 //! * [`Catalog`]: the snapshot, with look-ups by name and OID; [`CatalogCache`]: a node's snapshots.
 //! * [`UsedTables`]: what a transaction used, compared when it has to move to another number.
 //! * [`bootstrap()`]: the first rows of a new cluster.
+//! * [`pg`]: pg_catalog, information_schema and `cairn`; [`providers`]: who tells them what the catalog does not know.
 //! * [`ddl`]: statements that change the catalog; [`sequence`]: the values of sequences.
 
 mod bootstrap;
@@ -17,6 +18,8 @@ pub mod ddl;
 mod descriptor;
 mod format;
 mod guard;
+pub mod pg;
+pub mod providers;
 pub mod quote;
 mod record;
 pub mod rows;

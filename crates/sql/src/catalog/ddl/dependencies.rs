@@ -167,7 +167,7 @@ fn part(table: Oid, column: Option<ColumnId>) -> Object {
 }
 
 /// The unique index on exactly these columns that a foreign key relies on, the primary key first.
-pub(super) fn unique_index_on(table: &TableDescriptor, columns: &[ColumnId]) -> Option<Oid> {
+pub(crate) fn unique_index_on(table: &TableDescriptor, columns: &[ColumnId]) -> Option<Oid> {
     let wanted: BTreeSet<ColumnId> = columns.iter().copied().collect();
     let mut candidates: Vec<_> = table.named_indexes().filter(|index| index.unique).collect();
     candidates.sort_by_key(|index| !index.primary);

@@ -45,7 +45,9 @@ use expr::{Datum, Oid, Row, SqlType};
 use keyspace::{IndexId, Key};
 use txn::Transaction;
 
+pub(crate) use self::dependencies::unique_index_on;
 pub use self::ids::IdPool;
+pub(crate) use self::schema::EXTENSIONS;
 use super::{Catalog, SearchPath, Table, UsedTables};
 use crate::parse::ast;
 use crate::plan::Plan;

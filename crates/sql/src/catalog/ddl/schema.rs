@@ -161,7 +161,7 @@ fn drop_database(editor: &mut Editor<'_>, database: Oid) -> SqlResult<()> {
 }
 
 /// What these extensions offer is built in, as far as it is there at all.
-const EXTENSIONS: [(&str, &str); 3] = [("plpgsql", "1.0"), ("uuid-ossp", "1.1"), ("pgcrypto", "1.3")];
+pub(crate) const EXTENSIONS: [(&str, &str); 3] = [("plpgsql", "1.0"), ("uuid-ossp", "1.1"), ("pgcrypto", "1.3")];
 
 pub(super) async fn create_extension(editor: &mut Editor<'_>, name: &Name, if_not_exists: bool) -> SqlResult<()> {
     let Some((_, version)) = EXTENSIONS.iter().find(|(known, _)| *known == name.text) else {

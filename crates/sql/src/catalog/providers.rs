@@ -1,0 +1,124 @@
+//! What virtual relations show that the catalog does not know: registered by those who know it.
+
+use std::sync::Arc;
+
+use env::BoxFuture;
+use expr::Oid;
+use keyspace::{Key, TableId};
+
+use crate::SqlResult;
+
+/// Where the rows come from; parts that nobody registered have none. One per node.
+#[derive(Clone, Default)]
+pub struct Views {
+    /// `cairn.nodes` and `cairn.ranges`, and how large tables are: from `node`.
+    pub cluster: Option<Arc<dyn ClusterView>>,
+    /// `pg_stat_activity`, `pg_settings`, …: from `session`.
+    pub sessions: Option<Arc<dyn SessionView>>,
+}
+
+pub trait ClusterView: Send + Sync {
+    fn nodes(&self) -> BoxFuture<'_, SqlResult<Vec<NodeRow>>>;
+    fn ranges(&self) -> BoxFuture<'_, SqlResult<Vec<RangeRow>>>;
+
+    /// About how many bytes are stored under a storage id, as far as this node has heard; no message is sent.
+    fn stored_bytes(&self, storage: TableId) -> u64 {
+        let _ = storage;
+        0
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRow {
+    pub node: u64,
+    pub rpc_address: String,
+    pub sql_address: String,
+    pub http_address: String,
+    pub live: bool,
+    pub silent_ms: u64,
+    pub replicas: u64,
+    pub leaders: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RangeRow {
+    pub range: u64,
+    pub start: Key,
+    pub end: Key,
+    pub leader: Option<u64>,
+    pub replicas: Vec<u64>,
+    pub size_bytes: u64,
+    pub keys: u64,
+}
+
+pub trait SessionView: Send + Sync {
+    /// All sessions of this node.
+    fn activity(&self) -> Vec<ActivityRow>;
+    /// `session` is the one that asks.
+    fn settings(&self, session: u32) -> Vec<SettingRow>;
+
+    fn prepared_statements(&self, session: u32) -> Vec<PreparedRow> {
+        let _ = session;
+        Vec::new()
+    }
+
+    fn cursors(&self, session: u32) -> Vec<CursorRow> {
+        let _ = session;
+        Vec::new()
+    }
+}
+
+/// Times are microseconds of UTC since 2000-01-01.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ActivityRow {
+    pub session: u32,
+    pub database: Oid,
+    pub user: Oid,
+    pub application_name: String,
+    pub client_address: Option<String>,
+    pub client_port: Option<i32>,
+    pub session_start: i64,
+    pub transaction_start: Option<i64>,
+    pub query_start: Option<i64>,
+    pub state_change: Option<i64>,
+    /// `active`, `idle`, `idle in transaction`, `idle in transaction (aborted)`.
+    pub state: &'static str,
+    pub query: String,
+}
+
+/// A row of `pg_settings`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SettingRow {
+    pub name: String,
+    pub setting: String,
+    pub unit: Option<String>,
+    pub category: String,
+    pub short_desc: String,
+    pub context: String,
+    pub vartype: String,
+    pub source: String,
+    pub min_val: Option<String>,
+    pub max_val: Option<String>,
+    pub enumvals: Option<Vec<String>>,
+    pub boot_val: Option<String>,
+    pub reset_val: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PreparedRow {
+    pub name: String,
+    pub statement: String,
+    pub prepared_at: i64,
+    pub parameter_types: Vec<Oid>,
+    pub from_sql: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CursorRow {
+    pub name: String,
+    pub statement: String,
+    pub is_holdable: bool,
+    pub is_binary: bool,
+    pub is_scrollable: bool,
+    pub created_at: i64,
+}
