@@ -5,7 +5,7 @@
 //!                           └ catalog (a snapshot at the transaction's number)
 //! ```
 //!
-//! * [`parse`]: the grammar (sqlparser, and a small parser of ours for utility statements it lacks).
+//! * [`parse`]: PostgreSQL's grammar, by recursive descent.
 //! * [`catalog`]: descriptors, the snapshot of them, DDL, pg_catalog and information_schema.
 //! * [`bind`]: names, types, conversions; makes a [`plan`] tree.
 //! * [`optimise`]: a named, ordered list of passes over plans.

@@ -38,12 +38,13 @@ mod target;
 mod tests;
 mod window;
 
-use expr::{EvalError, Expr, Oid, SqlType};
+use expr::{EvalError, Oid, SqlType};
 
 use crate::catalog::{Catalog, SearchPath, Table, TableUse};
 use crate::parse::ast;
 use crate::parse::position;
 use crate::plan::Plan;
+pub(crate) use crate::plan::expression::type_of;
 use crate::{SqlError, SqlResult};
 
 pub use coerce::resolve_type;
@@ -175,32 +176,4 @@ fn largest_param(source: &str) -> usize {
         digits.fold(0, |number, digit| number * 10 + usize::from(digit - b'0'))
     });
     numbers.max().unwrap_or(0)
-}
-
-/// The type of a bound expression.
-pub(crate) fn type_of(expr: &Expr) -> SqlType {
-    match expr {
-        Expr::Const { ty, .. }
-        | Expr::Column { ty, .. }
-        | Expr::Param { ty, .. }
-        | Expr::Call { ty, .. }
-        | Expr::Cast { ty, .. }
-        | Expr::Case { ty, .. }
-        | Expr::Coalesce { ty, .. }
-        | Expr::NullIf { ty, .. }
-        | Expr::Extreme { ty, .. }
-        | Expr::Array { ty, .. }
-        | Expr::Row { ty, .. }
-        | Expr::Field { ty, .. }
-        | Expr::Subscript { ty, .. }
-        | Expr::Slice { ty, .. } => *ty,
-        Expr::And(_)
-        | Expr::Or(_)
-        | Expr::Not(_)
-        | Expr::IsNull { .. }
-        | Expr::IsBool { .. }
-        | Expr::IsDistinct { .. }
-        | Expr::AnyAll { .. }
-        | Expr::InList { .. } => SqlType::BOOL,
-    }
 }

@@ -6,30 +6,31 @@ use expr::{Expr, SortKey, SqlType};
 
 use super::marks::Mark;
 use super::subquery::PendingSubquery;
-use super::type_of;
+pub(super) use crate::plan::expression::same;
+use crate::plan::expression::{contains, type_of};
 use crate::plan::{Apply, ApplyKind, Field, Node, Plan};
 
 impl Plan {
-    pub(super) fn new(node: Node, fields: Vec<Field>) -> Plan {
+    pub(crate) fn new(node: Node, fields: Vec<Field>) -> Plan {
         Plan { node, fields, rows: 0.0, cost: 0.0 }
     }
 
-    pub(super) fn width(&self) -> usize {
+    pub(crate) fn width(&self) -> usize {
         self.fields.len()
     }
 
     /// One row without columns.
-    pub(super) fn one_row() -> Plan {
+    pub(crate) fn one_row() -> Plan {
         Plan::new(Node::Values { rows: vec![Vec::new()] }, Vec::new())
     }
 
-    pub(super) fn filter(self, condition: Expr) -> Plan {
+    pub(crate) fn filter(self, condition: Expr) -> Plan {
         let fields = self.fields.clone();
         Plan::new(Node::Filter { input: Box::new(self), condition }, fields)
     }
 
     /// Columns that are plain keep their names and origins.
-    pub(super) fn project(self, exprs: Vec<Expr>) -> Plan {
+    pub(crate) fn project(self, exprs: Vec<Expr>) -> Plan {
         let field = |expr: &Expr| match expr {
             Expr::Column { index, .. } => self.fields[*index].clone(),
             Expr::Cast { arg, ty, .. } => match &**arg {
@@ -42,7 +43,7 @@ impl Plan {
         Plan::new(Node::Project { input: Box::new(self), exprs }, fields)
     }
 
-    pub(super) fn sort(self, keys: Vec<SortKey>) -> Plan {
+    pub(crate) fn sort(self, keys: Vec<SortKey>) -> Plan {
         if keys.is_empty() {
             return self;
         }
@@ -51,7 +52,7 @@ impl Plan {
     }
 
     /// The first `width` columns.
-    pub(super) fn keep(self, width: usize) -> Plan {
+    pub(crate) fn keep(self, width: usize) -> Plan {
         if self.width() == width {
             return self;
         }
@@ -174,17 +175,5 @@ pub(super) fn substitute_typed(expr: &mut Expr, map: &mut dyn FnMut(usize, SqlTy
 
 /// Is there a column or mark for which `test` holds?
 pub(super) fn any_column(expr: &Expr, test: &mut dyn FnMut(usize) -> bool) -> bool {
-    // Walking needs `children`, which gives mutable ones; binding is not where time goes.
-    let mut copy = expr.clone();
-    let mut found = false;
-    substitute(&mut copy, &mut |index| {
-        found |= test(index);
-        None
-    });
-    found
-}
-
-/// Do two expressions compute the same from the same row?
-pub(super) fn same(a: &Expr, b: &Expr) -> bool {
-    type_of(a) == type_of(b) && format!("{a:?}") == format!("{b:?}")
+    contains(expr, &mut |part| matches!(part, Expr::Column { index, .. } if test(*index)))
 }

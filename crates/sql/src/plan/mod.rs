@@ -5,9 +5,15 @@
 //! right one. A correlated subquery is an [`Node::Apply`]: for each row of the outer side it fills parameter slots and
 //! runs the inner plan again; the optimiser turns most of them into joins.
 
+mod deparse;
+mod explain;
+pub(crate) mod expression;
+pub(crate) mod index;
 mod inputs;
 
 use std::sync::Arc;
+
+pub use explain::{ExplainStyle, explain};
 
 use expr::{Aggregate, Expr, FunctionId, Oid, SortKey, SqlType};
 use keyspace::IndexId;
