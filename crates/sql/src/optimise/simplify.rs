@@ -1,11 +1,12 @@
 //! Constants are computed once; conditions take the shapes that later passes look for.
 
+use expr::functions::{self, Volatility};
 use expr::operators;
-use expr::{Datum, Expr, SqlType};
+use expr::{Datum, EvalContext, Expr, SqlType};
 
 use super::deeper;
 use crate::plan::Plan;
-use crate::plan::expression::{boolean, constant, parts_mut, same};
+use crate::plan::expression::{boolean, constant, parts, parts_mut, same, type_of};
 
 pub fn simplify(plan: &mut Plan) {
     plan.node.exprs_mut(&mut simplify_expr);
@@ -33,27 +34,7 @@ pub fn simplify_expr(expr: &mut Expr) {
                 *expr = simpler;
             }
         }
-        Expr::Cast { arg, ty, .. } => {
-            if let Some(wider) = widened(arg, *ty) {
-                *expr = wider;
-            }
-        }
-        _ => {}
-    }
-}
-
-/// An integer constant as a wider integer: what LIMIT and comparisons of mixed widths are written with.
-fn widened(arg: &Expr, ty: SqlType) -> Option<Expr> {
-    let Expr::Const { value, .. } = arg else { return None };
-    let number = match value {
-        Datum::Int2(n) => i64::from(*n),
-        Datum::Int4(n) => i64::from(*n),
-        _ => return None,
-    };
-    match ty {
-        SqlType::INT4 => Some(constant(Datum::Int4(i32::try_from(number).ok()?), ty)),
-        SqlType::INT8 => Some(constant(Datum::Int8(number), ty)),
-        _ => None,
+        _ => fold(expr),
     }
 }
 
@@ -169,4 +150,60 @@ fn negated(mut expr: Expr) -> Expr {
         Some(simpler) => simpler,
         None => Expr::Not(Box::new(expr)),
     }
+}
+
+/// Computes what depends on nothing but constants. An error is left for the time when (and if) it is reached.
+fn fold(expr: &mut Expr) {
+    if !all_constant(expr) || !is_foldable(expr) {
+        return;
+    }
+    if let Ok(value) = expr.eval(&[], &EvalContext::detached()) {
+        *expr = constant(value, type_of(expr));
+    }
+}
+
+fn all_constant(expr: &Expr) -> bool {
+    let mut all = true;
+    parts(expr, &mut |part| all = all && matches!(part, Expr::Const { .. }));
+    all
+}
+
+/// Does the result depend on the arguments alone, not on settings, the catalog or the clock?
+fn is_foldable(expr: &Expr) -> bool {
+    match expr {
+        Expr::Call { function, .. } => functions::by_id(*function)
+            .is_some_and(|entry| entry.volatility == Volatility::Immutable && !entry.returns_set),
+        // Text forms of times and of floating point depend on settings, those of reg* types on the catalog.
+        Expr::Cast { arg, ty, .. } => {
+            let from = type_of(arg);
+            is_plain(from) && is_plain(*ty) && !(is_float(from) && ty.is_string())
+        }
+        Expr::Row { .. } | Expr::Field { .. } => false,
+        _ => true,
+    }
+}
+
+fn is_float(ty: SqlType) -> bool {
+    matches!(ty.base(), SqlType::FLOAT4 | SqlType::FLOAT8)
+}
+
+fn is_plain(ty: SqlType) -> bool {
+    let ty = ty.element().unwrap_or(ty);
+    matches!(
+        ty.base(),
+        SqlType::BOOL
+            | SqlType::INT2
+            | SqlType::INT4
+            | SqlType::INT8
+            | SqlType::FLOAT4
+            | SqlType::FLOAT8
+            | SqlType::NUMERIC
+            | SqlType::TEXT
+            | SqlType::VARCHAR
+            | SqlType::BPCHAR
+            | SqlType::NAME
+            | SqlType::UUID
+            | SqlType::OID
+            | SqlType::UNKNOWN
+    )
 }

@@ -3,7 +3,7 @@
 use expr::operators;
 use expr::functions;
 use expr::types::format_type;
-use expr::{Aggregate, Datum, Expr, Quantifier, SortKey, SqlType};
+use expr::{Aggregate, Datum, EvalContext, Expr, Quantifier, SortKey, SqlType};
 
 /// An expression over columns of these names.
 pub fn expression(expr: &Expr, names: &[String]) -> String {
@@ -128,6 +128,14 @@ pub fn symbol(function: expr::FunctionId) -> &'static str {
     operators::by_function(function).map_or("?", |operator| operator.name)
 }
 
+/// A count as PostgreSQL's EXPLAIN would show it if it showed counts: digits alone.
+pub fn count(expr: &Expr) -> String {
+    match expr {
+        Expr::Const { value: Datum::Int8(n), .. } => n.to_string(),
+        other => expression(other, &[]),
+    }
+}
+
 fn constant(value: &Datum, ty: SqlType) -> String {
     let typed = |text: String| format!("'{}'::{}", text.replace('\'', "''"), format_type(ty.oid, Some(ty.typmod)));
     match value {
@@ -138,6 +146,10 @@ fn constant(value: &Datum, ty: SqlType) -> String {
         Datum::Int8(n) => typed(n.to_string()),
         Datum::Oid(n) => typed(n.to_string()),
         Datum::Text(text) => typed(text.to_string()),
-        other => typed(format!("{other:?}")),
+        other => {
+            let mut text = String::new();
+            other.to_text(ty, &EvalContext::detached(), &mut text);
+            typed(text)
+        }
     }
 }

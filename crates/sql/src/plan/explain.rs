@@ -3,7 +3,7 @@
 //! Projections and filters have no lines of their own: a filter is said of the node below it, and what a projection
 //! computes is shown (with VERBOSE) as that node's output.
 
-use super::deparse::{aggregate, expression, list, sort_keys, symbol};
+use super::deparse::{aggregate, count, expression, list, sort_keys, symbol};
 use super::*;
 
 /// What EXPLAIN shows.
@@ -202,12 +202,12 @@ impl Printer<'_> {
             Node::Window { .. } => "WindowAgg".to_owned(),
             Node::Sort { input, keys, limit } => {
                 details.push(("Sort Key", sort_keys(keys, &self.names(input))));
-                details.extend(limit.iter().map(|limit| ("Top-N", expression(limit, &[]))));
+                details.extend(limit.iter().map(|limit| ("Top-N", count(limit))));
                 "Sort".to_owned()
             }
             Node::Limit { limit, offset, with_ties, .. } => {
-                details.extend(limit.iter().map(|limit| ("Count", expression(limit, &[]))));
-                details.extend(offset.iter().map(|offset| ("Offset", expression(offset, &[]))));
+                details.extend(limit.iter().map(|limit| ("Count", count(limit))));
+                details.extend(offset.iter().map(|offset| ("Offset", count(offset))));
                 if with_ties.is_some() { "Limit with Ties" } else { "Limit" }.to_owned()
             }
             Node::Distinct { input, on } => {

@@ -5,30 +5,7 @@ use expr::functions::{self, Volatility};
 use expr::{Datum, Expr, SqlType};
 
 pub fn type_of(expr: &Expr) -> SqlType {
-    match expr {
-        Expr::Const { ty, .. }
-        | Expr::Column { ty, .. }
-        | Expr::Param { ty, .. }
-        | Expr::Call { ty, .. }
-        | Expr::Cast { ty, .. }
-        | Expr::Case { ty, .. }
-        | Expr::Coalesce { ty, .. }
-        | Expr::NullIf { ty, .. }
-        | Expr::Extreme { ty, .. }
-        | Expr::Array { ty, .. }
-        | Expr::Row { ty, .. }
-        | Expr::Field { ty, .. }
-        | Expr::Subscript { ty, .. }
-        | Expr::Slice { ty, .. } => *ty,
-        Expr::And(_)
-        | Expr::Or(_)
-        | Expr::Not(_)
-        | Expr::IsNull { .. }
-        | Expr::IsBool { .. }
-        | Expr::IsDistinct { .. }
-        | Expr::AnyAll { .. }
-        | Expr::InList { .. } => SqlType::BOOL,
-    }
+    expr.ty()
 }
 
 /// The direct parts of an expression, in the order of evaluation.
