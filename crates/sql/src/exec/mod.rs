@@ -9,6 +9,7 @@
 //! * Cancellation is checked where work goes on without awaiting: once per batch.
 //! * Reads see what earlier statements of the transaction wrote, never what this one writes (no Halloween problem).
 
+mod aggregate;
 mod apply;
 mod context;
 mod cte;
@@ -28,6 +29,7 @@ mod set_operation;
 mod sort;
 mod spans;
 mod values;
+mod window;
 pub(crate) mod write;
 
 use async_trait::async_trait;
@@ -76,6 +78,11 @@ fn open_node<'p>(plan: &'p Plan, scope: &Scope<'p>) -> SqlResult<BoxOperator<'p>
         Node::Project { input, exprs } => Box::new(project::Project::new(open(input, scope)?, exprs)),
         Node::Join(join) if join.equal.is_empty() => Box::new(nested_loop::NestedLoop::open(join, scope)?),
         Node::Join(join) => Box::new(hash_join::HashJoin::open(join, scope)?),
+        Node::Aggregate { input, keys, grouping_sets, aggregates, ordered: _ } => {
+            let input = open(input, scope)?;
+            Box::new(aggregate::Aggregate::new(input, keys, grouping_sets.as_deref(), aggregates))
+        }
+        Node::Window { input, calls } => Box::new(window::Window::new(open(input, scope)?, calls)),
         Node::Apply(node) => Box::new(apply::Apply::open(node, scope)?),
         Node::Sort { input, keys, limit } => Box::new(sort::Sort::new(open(input, scope)?, keys, limit.as_ref())),
         Node::Limit { input, limit, offset, with_ties } => Box::new(limit::Limit::new(

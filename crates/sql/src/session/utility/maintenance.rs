@@ -127,6 +127,17 @@ fn tables_of(targets: &[MaintenanceTarget]) -> Vec<ObjectName> {
     targets.iter().map(|target| target.table.clone()).collect()
 }
 
+/// A relation that COPY TO reads by its name.
+pub(in crate::session) fn require_copyable(table: &Table) -> SqlResult<()> {
+    match require_table(table, "copy from") {
+        Err(error) if matches!(table.kind, RelationKind::View { .. }) => {
+            Err(error.with_hint("Try the COPY (SELECT ...) TO variant."))
+        }
+        Err(_) if matches!(table.kind, RelationKind::Virtual) => Ok(()),
+        result => result,
+    }
+}
+
 /// A relation that holds rows of its own.
 pub(in crate::session) fn require_table(table: &Table, what: &str) -> SqlResult<()> {
     let kind = match &table.kind {

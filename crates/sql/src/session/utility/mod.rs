@@ -8,6 +8,8 @@ mod variable;
 
 use std::sync::Arc;
 
+pub(super) use maintenance::{require_copyable, require_table};
+
 use expr::{Datum, EvalContext, SqlType};
 
 use super::answer::Answer;
