@@ -28,6 +28,7 @@ pub mod program;
 mod regular;
 pub mod resolve;
 pub mod rows;
+pub mod set_returning;
 pub mod stored;
 mod table;
 mod tree;

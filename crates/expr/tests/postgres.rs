@@ -62,6 +62,8 @@ fn quote(text: &str) -> String {
 }
 
 fn literal(value: Option<&str>, ty: SqlType) -> String {
+    // `character` alone would mean character(1).
+    let ty = if ty == SqlType::BPCHAR { "bpchar".to_owned() } else { ty.to_string() };
     match value {
         Some(text) => format!(
             "{}::{}",
@@ -220,7 +222,8 @@ fn all_casts(only: Option<&str>, ctx: &EvalContext<'_>) -> Vec<Case> {
             // A literal is read by the type's own input function.
             let method = if from.oid == to.oid { CastMethod::Relabel } else { method };
             for text in samples::of(*from).unwrap_or(&[]) {
-                let sql = format!("{}::{to}", literal(Some(text), *from));
+                let target = if *to == SqlType::BPCHAR { "bpchar".to_owned() } else { to.to_string() };
+                let sql = format!("{}::{target}", literal(Some(text), *from));
                 let ours = guarded(|| match Datum::parse(text, *from, ctx) {
                     Ok(value) => {
                         let arg = Box::new(Expr::Const { value, ty: *from });

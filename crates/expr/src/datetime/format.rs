@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::calendar::{civil_from_days, day_of_week};
 use super::*;
-use crate::{EvalContext, Interval};
+use crate::{Datum, EvalContext, Interval};
 
 /// `DateStyle`: how dates are written, and in which order `1/2/03` is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -237,6 +237,46 @@ pub(crate) fn write_timestamptz(out: &mut String, utc: i64, ctx: &EvalContext<'_
     }
     let zone = ctx.settings.time_zone.offset_info_at(utc);
     write_moment(out, utc + i64::from(zone.seconds) * SECOND, Some(&zone), ctx);
+}
+
+/// Dates and timestamps as JSON has them: ISO 8601 with a `T`, zones as `+hh:mm`.
+pub(crate) fn write_json_moment(out: &mut String, value: &Datum, ctx: &EvalContext<'_>) {
+    let iso = DateStyle::default();
+    let (local, offset) = match value {
+        Datum::Date(DATE_INFINITY) => return out.push_str("infinity"),
+        Datum::Date(DATE_NEG_INFINITY) => return out.push_str("-infinity"),
+        Datum::Date(date) => {
+            let (year, month, day) = civil_from_days(i64::from(*date));
+            write_ymd(out, &Civil::date(year, month, day), iso);
+            return out.push_str(if year <= 0 { " BC" } else { "" });
+        }
+        Datum::Timestamp(local) => (*local, None),
+        Datum::TimestampTz(utc) if is_finite_timestamp(*utc) => {
+            let offset = ctx.settings.time_zone.offset_at(*utc);
+            (utc + i64::from(offset) * SECOND, Some(offset))
+        }
+        Datum::TimestampTz(utc) => (*utc, None),
+        _ => return,
+    };
+    match local {
+        TIMESTAMP_INFINITY => return out.push_str("infinity"),
+        TIMESTAMP_NEG_INFINITY => return out.push_str("-infinity"),
+        _ => {}
+    }
+    let civil = split_timestamp(local);
+    write_ymd(out, &civil, iso);
+    out.push('T');
+    write_clock(out, &civil);
+    if let Some(offset) = offset {
+        let start = out.len();
+        write_offset(out, offset);
+        if out.len() - start == 3 {
+            out.push_str(":00");
+        }
+    }
+    if civil.year <= 0 {
+        out.push_str(" BC");
+    }
 }
 
 fn write_moment(out: &mut String, local: i64, zone: Option<&zone::Offset>, ctx: &EvalContext<'_>) {

@@ -17,6 +17,8 @@ mod float;
 mod hash;
 mod integer;
 mod json;
+mod json_build;
+mod json_change;
 mod native;
 mod numeric;
 mod pattern;
@@ -25,7 +27,10 @@ mod session;
 mod table;
 mod text;
 
-pub(crate) use array::nest_arrays;
+pub(crate) use array::{nest_arrays, split as split_text};
+pub(crate) use json::elements_of;
+pub(crate) use json_build::{jsonb_of, key_of, write_json};
+pub(crate) use regular::{all_matches, split as regexp_split};
 pub use cast::apply_typmod;
 pub(crate) use cast::cast;
 pub(crate) use native::{ArgTypes, call_environment};
@@ -47,6 +52,8 @@ static TABLES: &[&[native::Table]] = &[
     datetime::FUNCTIONS,
     array::FUNCTIONS,
     json::FUNCTIONS,
+    json_build::FUNCTIONS,
+    json_change::FUNCTIONS,
     session::FUNCTIONS,
     hash::FUNCTIONS,
 ];

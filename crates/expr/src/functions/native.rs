@@ -152,7 +152,6 @@ take! {
     &'a Jsonb, "jsonb", Datum::Jsonb(v) => v;
     &'a ArrayValue, "array", Datum::Array(v) => v;
     &'a [Datum], "record", Datum::Record(v) => v;
-    &'a Datum, "any", v => v;
     [u8; 16], "uuid", Datum::Uuid(v) => *v;
     OidArg, "oid", Datum::Oid(v) => OidArg(*v);
     Date, "date", Datum::Date(v) => Date(*v);
@@ -160,6 +159,14 @@ take! {
     TimeTz, "time with time zone", Datum::TimeTz(v, zone) => TimeTz(*v, *zone);
     Timestamp, "timestamp", Datum::Timestamp(v) => Timestamp(*v);
     TimestampTz, "timestamp with time zone", Datum::TimestampTz(v) => TimestampTz(*v);
+}
+
+/// Any value, NULL included.
+impl<'a> Take<'a> for &'a Datum {
+    #[inline]
+    fn take(datum: &'a Datum) -> EvalResult<&'a Datum> {
+        Ok(datum)
+    }
 }
 
 /// NULL is none.

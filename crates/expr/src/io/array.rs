@@ -298,7 +298,7 @@ fn write_level<'a>(
 }
 
 /// One element with the quotes that it needs.
-pub(crate) fn write_array_element(
+fn write_array_element(
     out: &mut String,
     element: &Datum,
     ty: SqlType,
