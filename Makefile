@@ -30,7 +30,7 @@ test: ## all tests that CI runs
 	@$(PREPARE) scripts/test
 
 lint: ## formatting and clippy
-	@$(PREPARE) cargo fmt --all --check && cargo clippy --workspace --all-targets -- -D warnings
+	@cargo fmt --all --check; $(PREPARE) cargo clippy --workspace --all-targets -- -D warnings
 
 bench: ## pgbench against Cairn and PostgreSQL 15 in one run; a table of ratios
 	@$(PREPARE) cargo build --release --bin cairn && scripts/bench
