@@ -29,6 +29,7 @@ mod set_operation;
 mod sort;
 mod spans;
 mod values;
+mod virtual_scan;
 mod window;
 pub(crate) mod write;
 
@@ -67,6 +68,7 @@ fn open_node<'p>(plan: &'p Plan, scope: &Scope<'p>) -> SqlResult<BoxOperator<'p>
     Ok(match &plan.node {
         Node::Values { rows } => Box::new(values::Values::new(rows)),
         Node::Scan(node) => Box::new(scan::Scan::new(node)),
+        Node::VirtualScan { table, columns, equal, filter } => Box::new(virtual_scan::VirtualScan::new(table, columns, equal, filter.as_ref())),
         Node::LookupJoin { input, kind, scan, condition } => {
             Box::new(lookup_join::LookupJoin::new(open(input, scope)?, *kind, scan, condition.as_ref())?)
         }

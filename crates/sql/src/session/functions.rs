@@ -185,14 +185,14 @@ impl Functions {
     }
 }
 
-fn text(value: &Datum) -> &str {
+pub(super) fn text(value: &Datum) -> &str {
     match value {
         Datum::Text(text) => text,
         _ => "",
     }
 }
 
-fn integer(value: &Datum) -> i64 {
+pub(super) fn integer(value: &Datum) -> i64 {
     match value {
         Datum::Int2(value) => i64::from(*value),
         Datum::Int4(value) => i64::from(*value),
@@ -202,11 +202,11 @@ fn integer(value: &Datum) -> i64 {
     }
 }
 
-fn oid(value: &Datum) -> u32 {
+pub(super) fn oid(value: &Datum) -> u32 {
     u32::try_from(integer(value)).unwrap_or(0)
 }
 
-fn flag(value: Option<&&Datum>, default: bool) -> bool {
+pub(super) fn flag(value: Option<&&Datum>, default: bool) -> bool {
     match value {
         Some(Datum::Bool(value)) => *value,
         _ => default,
@@ -220,7 +220,7 @@ fn names(list: Vec<String>) -> Datum {
 }
 
 impl Environment for Functions {
-    fn call(&self, function: FunctionId, args: &[&Datum], ctx: &EvalContext<'_>) -> EvalResult<Datum> {
+    fn call(&self, function: FunctionId, args: &[&Datum], _ctx: &EvalContext<'_>) -> EvalResult<Datum> {
         let Some(entry) = functions::by_id(function) else {
             return Err(EvalError::new("42883", format!("function with OID {} does not exist", function.0)));
         };
@@ -274,10 +274,10 @@ impl Environment for Functions {
                 Some(address) => Datum::Int4(i32::from(address.port())),
                 None => Datum::Null,
             },
-            _ => {
-                let _ = ctx;
-                return Err(EvalError::new("0A000", format!("function {} is not supported", entry.name)));
-            }
+            source => match self.call_catalog(source, args)? {
+                Some(value) => value,
+                None => return Err(EvalError::new("0A000", format!("function {} is not supported", entry.name))),
+            },
         })
     }
 

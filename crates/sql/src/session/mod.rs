@@ -24,6 +24,7 @@
 mod answer;
 mod block;
 mod cancel;
+mod catalog_functions;
 mod control;
 mod copy;
 mod ddl;

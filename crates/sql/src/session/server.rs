@@ -14,6 +14,7 @@ use super::state::{Identity, SessionState};
 use super::texts::Texts;
 use super::{Session, Watch};
 use crate::catalog::ddl::IdPool;
+use crate::catalog::providers::Views;
 use crate::catalog::{Catalog, CatalogCache};
 use crate::{Severity, SqlError, SqlResult};
 
@@ -35,6 +36,8 @@ pub struct Server {
     pub(crate) texts: Texts,
     pub(crate) channels: Channels,
     pub(crate) ids: IdPool,
+    /// What virtual relations show beside the catalog.
+    pub(crate) views: Views,
     next_session: AtomicU32,
 }
 
@@ -60,6 +63,7 @@ impl Server {
             config,
             catalogs,
             ids,
+            views: Views::default(),
             texts: Texts::new(),
             channels: Channels::default(),
             next_session: AtomicU32::new(1),
