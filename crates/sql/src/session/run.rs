@@ -100,6 +100,9 @@ impl Session {
         let mut tries = 0;
         loop {
             let is_first = self.block.as_ref().is_none_or(|block| !block.has_read && !block.has_savepoints());
+            // Looked at before the try: a COMMIT that fails has closed its block, and must not be taken for a statement
+            // outside one, which would be run again and succeed at nothing.
+            let in_block = self.block.as_ref().is_some_and(|block| block.explicit);
             let result = self.attempt(prepared, promised, params, &mut answer, place, &limit).await;
             match result {
                 Ok(outcome) => {
@@ -116,8 +119,7 @@ impl Session {
                 }
                 Err(error) if error.0.retry == Retry::Transaction && answer.may_start_over() && tries < TRIES_MAX => {
                     // A block can start over while this statement is all it has done.
-                    let in_block = self.block.as_ref().is_some_and(|block| block.explicit);
-                    let may_retry = if in_block { is_first } else { place.alone };
+                    let may_retry = if in_block { is_first && self.block.is_some() } else { place.alone };
                     if !may_retry {
                         return Err(error);
                     }
