@@ -55,7 +55,7 @@ impl Upper {
 impl Binder<'_> {
     pub(super) fn select(&mut self, select: &ast::Select, around: &Around<'_>) -> SqlResult<Plan> {
         if let Some(into) = &select.into {
-            return Err(self.error_at(into.at(), "0A000", "SELECT … INTO is not supported").with_hint("Use CREATE TABLE … AS."));
+            return Err(self.error_at(into.at(), "42601", "SELECT ... INTO is not allowed here"));
         }
         self.levels.push(Level::default());
         let plan = self.select_in_level(select, around);

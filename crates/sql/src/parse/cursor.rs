@@ -181,9 +181,17 @@ impl<'a> Parser<'a> {
         if self.at_end() { Ok(()) } else { Err(self.unexpected()) }
     }
 
-    /// Skips to the end of the statement.
+    /// Skips to the end of the statement, or of the parentheses it stands in.
     pub(super) fn skip_statement(&mut self) {
-        while !matches!(self.peek(), TokenKind::Semicolon | TokenKind::End) {
+        let mut open = 0;
+        loop {
+            match self.peek() {
+                TokenKind::Semicolon | TokenKind::End => return,
+                TokenKind::LeftParen => open += 1,
+                TokenKind::RightParen if open == 0 => return,
+                TokenKind::RightParen => open -= 1,
+                _ => {}
+            }
             self.advance();
         }
     }

@@ -560,7 +560,7 @@ impl Parser<'_> {
         self.expect_kw(Kw::Index)?;
         let concurrently = self.take_kw(Kw::Concurrently);
         let if_not_exists = self.if_not_exists();
-        let name = if self.is(Kw::On) { None } else { Some(self.name()?) };
+        let name = if self.is(Kw::On) && !if_not_exists { None } else { Some(self.name()?) };
         self.expect_kw(Kw::On)?;
         let (table, only) = self.relation_name()?;
         let method = if self.take_kw(Kw::Using) { Some(self.name()?) } else { None };
@@ -910,6 +910,10 @@ impl Parser<'_> {
 
     pub(super) fn drop_statement(&mut self) -> SqlResult<Statement> {
         self.expect_kw(Kw::Drop)?;
+        if self.is(Kw::Owned) {
+            self.skip_statement();
+            return Ok(not_supported("DROP OWNED"));
+        }
         let kind = self.object_kind()?;
         if kind == ObjectKind::Role && self.is(Kw::Mapping) {
             self.skip_statement();
@@ -1146,6 +1150,9 @@ impl Parser<'_> {
         }
         if self.take_kw(Kw::All) {
             self.take_kw(Kw::Privileges);
+            if self.peek() == TokenKind::LeftParen {
+                grant.privileges.push(("all".to_owned(), self.parenthesized_names()?));
+            }
         } else {
             grant.privileges = self.list(|parser| {
                 let mut privilege = parser.label()?.text;

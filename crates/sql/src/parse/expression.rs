@@ -629,10 +629,16 @@ impl Parser<'_> {
         Ok(Expr::new(ExprKind::Cast(Box::new(literal), Box::new(ty)), at))
     }
 
-    /// `(args) [WITHIN GROUP …] [FILTER …] [OVER …]` after a function's name.
-    pub(super) fn call(&mut self, name: Vec<Name>) -> SqlResult<Call> {
+    /// `(args)` after a function's name.
+    pub(super) fn plain_call(&mut self, name: Vec<Name>) -> SqlResult<Call> {
         let mut call = Call::new(name, Vec::new());
         self.nested(|parser| parser.call_arguments(&mut call))?;
+        Ok(call)
+    }
+
+    /// `(args) [WITHIN GROUP …] [FILTER …] [OVER …]` after a function's name.
+    pub(super) fn call(&mut self, name: Vec<Name>) -> SqlResult<Call> {
+        let mut call = self.plain_call(name)?;
         if self.take_kws(&[Kw::Within, Kw::Group]) {
             self.expect(TokenKind::LeftParen)?;
             call.order_by = self.order_by()?;
@@ -744,11 +750,10 @@ impl Parser<'_> {
     }
 
     fn frame_bound(&mut self) -> SqlResult<Bound> {
-        if self.take_kw(Kw::Unbounded) {
-            if self.take_kw(Kw::Preceding) {
-                return Ok(Bound::UnboundedPreceding);
-            }
-            self.expect_kw(Kw::Following)?;
+        if self.take_kws(&[Kw::Unbounded, Kw::Preceding]) {
+            return Ok(Bound::UnboundedPreceding);
+        }
+        if self.take_kws(&[Kw::Unbounded, Kw::Following]) {
             return Ok(Bound::UnboundedFollowing);
         }
         if self.take_kws(&[Kw::Current, Kw::Row]) {

@@ -137,6 +137,9 @@ impl Parser<'_> {
         if query.with_ties && query.order_by.is_empty() {
             return Err(self.error_at("WITH TIES cannot be specified without ORDER BY clause", query.at));
         }
+        if query.with_ties && query.locking.iter().any(|locking| locking.wait == LockWait::SkipLocked) {
+            return Err(self.error_at("SKIP LOCKED and WITH TIES options cannot be used together", query.at));
+        }
         Ok(query)
     }
 
@@ -292,7 +295,11 @@ impl Parser<'_> {
             select.targets = self.targets()?;
         }
         if self.take_kw(Kw::Into) {
-            let _ = self.take_kw(Kw::Temporary) || self.take_kw(Kw::Temp) || self.take_kw(Kw::Unlogged);
+            if self.is_one_of(&[Kw::Temporary, Kw::Temp, Kw::Local, Kw::Global]) {
+                let at = Some(super::position(self.source, self.at()));
+                return Err(crate::SqlError::not_supported("SELECT INTO TEMPORARY").at(at));
+            }
+            self.take_kw(Kw::Unlogged);
             self.take_kw(Kw::Table);
             select.into = Some(self.object_name()?);
         }
@@ -447,7 +454,7 @@ impl Parser<'_> {
             self.expect_kws(&[Kw::Rows, Kw::From])?;
             let calls = self.parenthesized(|parser| {
                 let (at, name) = (parser.at(), parser.function_name()?);
-                let call = parser.call(name)?;
+                let call = parser.plain_call(name)?;
                 let columns = if parser.take_kw(Kw::As) { parser.column_definitions()? } else { Vec::new() };
                 Ok(FunctionRef { call, columns, at })
             })?;
@@ -455,7 +462,7 @@ impl Parser<'_> {
         }
         if self.begins_function() {
             let name = self.function_name()?;
-            let call = self.call(name)?;
+            let call = self.plain_call(name)?;
             return self.functions(vec![FunctionRef { call, columns: Vec::new(), at }], lateral, at);
         }
         if lateral {

@@ -263,6 +263,28 @@ fn expressions_of_the_catalog_keep_their_text() {
     assert_eq!(texts, ["1 + 2", "b <> 'x' || 'y'", "a > 0"]);
 }
 
+#[test]
+fn select_into_creates_a_table() {
+    let statement = |source: &str| parse(source).unwrap().remove(0).statement;
+    let Statement::Ddl(ddl) = statement("select a into t from u union select 1") else { panic!() };
+    let Ddl::CreateTableAs(create) = *ddl else { panic!() };
+    assert_eq!(create.name.to_string(), "t");
+    assert!(matches!(statement("insert into u select 1 into t"), Statement::Insert(_)), "the binder refuses it");
+}
+
+#[test]
+fn what_is_not_run_is_skipped_whole() {
+    for source in [
+        "with x as (merge into t using s on true when matched then delete) select 1",
+        "drop owned by a, b cascade",
+        "create trigger x before insert on t for each row execute function f()",
+        "create function f(a int) returns int language sql as $$ select 1; $$",
+        "alter publication p add table t",
+    ] {
+        assert_eq!(parse(&format!("{source}; select 1")).map(|list| list.len()).ok(), Some(2), "{source}");
+    }
+}
+
 /// Every statement that clients were seen to send and PostgreSQL could parse. The folder is not part of the
 /// source: `CAIRN_CLIENTS` names it.
 #[test]

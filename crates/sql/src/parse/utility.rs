@@ -18,7 +18,11 @@ impl Parser<'_> {
             _ => return Err(self.unexpected()),
         };
         match keyword {
-            Kw::Select | Kw::Values | Kw::Table | Kw::With | Kw::Insert | Kw::Update | Kw::Delete | Kw::Merge => self.preparable(),
+            Kw::Select | Kw::Values | Kw::Table | Kw::With | Kw::Insert | Kw::Update | Kw::Delete | Kw::Merge => {
+                let start = self.at() as usize;
+                let statement = self.preparable()?;
+                Ok(self.select_into(statement, start))
+            }
             Kw::Create => self.create(),
             Kw::Alter => self.alter(),
             Kw::Drop => self.drop_statement(),
@@ -54,6 +58,31 @@ impl Parser<'_> {
             }
             _ => self.maintenance(keyword).map(utility),
         }
+    }
+
+    /// `SELECT … INTO t` is CREATE TABLE t AS; elsewhere than at the top the binder refuses it.
+    fn select_into(&self, mut statement: Statement, start: usize) -> Statement {
+        let Statement::Query(query) = &mut statement else { return statement };
+        let mut first = &mut query.body;
+        while let QueryBody::SetOperation { left, .. } = first {
+            first = &mut left.body;
+        }
+        let QueryBody::Select(select) = first else { return statement };
+        let Some(name) = select.into.take() else { return statement };
+        let text = self.source[start..self.previous_end() as usize].to_owned();
+        let Statement::Query(query) = statement else { return statement };
+        let create = CreateTableAs {
+            name,
+            if_not_exists: false,
+            persistence: Persistence::Permanent,
+            materialized: false,
+            columns: Vec::new(),
+            options: Vec::new(),
+            on_commit: None,
+            query: SourceQuery { query: *query, text },
+            with_data: true,
+        };
+        Statement::Ddl(Box::new(Ddl::CreateTableAs(create)))
     }
 
     fn refresh(&mut self) -> SqlResult<Statement> {

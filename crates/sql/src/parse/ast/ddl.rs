@@ -439,7 +439,7 @@ pub struct Grant {
     pub revoke: bool,
     /// REVOKE GRANT OPTION FOR / WITH GRANT OPTION / WITH ADMIN OPTION.
     pub grant_option: bool,
-    /// Empty: ALL. With column lists.
+    /// Empty: ALL. With column lists; `all` where ALL has one.
     pub privileges: Vec<(String, Vec<Name>)>,
     /// `None`: membership in the roles named as privileges.
     pub objects: Option<GrantObjects>,
