@@ -189,8 +189,13 @@ impl Router {
         loop {
             let why = match self.directory.locate(key).await {
                 Ok((descriptor, leader)) if descriptor.span.contains(key) => {
+                    let epoch = descriptor.epoch;
                     self.learn(descriptor, leader);
-                    return Ok(());
+                    if self.cached(key).is_some() {
+                        return Ok(());
+                    }
+                    // We know a newer state of that range, without this key; where the key is now has not got there yet.
+                    format!("the directory has not heard of a split and answers epoch {epoch} for {key}")
                 }
                 Ok((descriptor, _)) => format!("the directory answered {} for {key}", descriptor.span),
                 Err(error) => format!("the directory does not know where {key} is: {error}"),
