@@ -23,17 +23,24 @@
 //! * [`SimNetwork`]: wires between processes, with faults.
 //! * [`workload`]: what clients do meanwhile, and what must hold for them.
 
+mod cluster;
+pub mod faults;
 mod gateway;
 mod host;
+mod invariant;
 mod network;
 mod random;
+mod run;
 mod trace;
 pub mod workload;
 mod world;
 
+pub use cluster::SimCluster;
+pub use faults::Fault;
 pub use gateway::{Gateway, Gateways, Outcome};
-pub use host::{ClockFaults, SimHost};
+pub use host::{ClockFaults, DiskDelay, SimHost};
 pub use network::{LinkFaults, SimEndpoint, SimNetwork};
 pub use random::Random;
+pub use run::{SimOptions, SimReport, simulate};
 pub use trace::{Event, Happening, TraceHash};
 pub use world::{Violation, World};

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use keyspace::NodeId;
 use parking_lot::Mutex;
 use rpc::cluster::{ClusterRequest, ClusterResponse, NodeInfo};
+use rpc::range::RangeBody;
 use rpc::{AskError, BoxFuture, Network, NetworkError, RaftEnvelope, Request, Response, Service, Transport, codec};
 use tokio::sync::oneshot;
 
@@ -87,7 +88,7 @@ struct Parcel {
 
 #[derive(Clone)]
 enum Content {
-    Request(Bytes),
+    Request(&'static str, Bytes),
     Raft(Vec<Bytes>),
 }
 
@@ -159,15 +160,6 @@ impl SimNetwork {
 }
 
 impl Wires {
-    fn happened(&self, kind: MessageKind, from: &str, to: &str, content: Option<u64>, sent: bool) {
-        let (from, to) = (from.into(), to.into());
-        self.world.record(match (content, sent) {
-            (Some(content), true) => Happening::Sent { kind, from, to, content },
-            (Some(content), false) => Happening::Arrived { kind, from, to, content },
-            (None, _) => Happening::Lost { kind, from, to },
-        });
-    }
-
     /// How long each copy of a message takes; empty if it is lost.
     fn fates(&self, from: &str, to: &str) -> Vec<Duration> {
         let mut state = self.state.lock();
@@ -194,9 +186,9 @@ impl Wires {
     /// Sends all copies of a parcel, and perhaps an old one along.
     fn send(self: &Arc<Wires>, parcel: Parcel, answer: Option<AnswerTo>) {
         let fates = self.fates(&parcel.from, &parcel.to);
-        self.happened(parcel.kind(), &parcel.from, &parcel.to, Some(parcel.hash()), true);
+        parcel.label().sent(&self.world);
         if fates.is_empty() {
-            self.happened(parcel.kind(), &parcel.from, &parcel.to, None, true);
+            parcel.label().lost(&self.world);
             if let Some(answer) = answer {
                 spawn(fall_silent(answer));
             }
@@ -242,18 +234,60 @@ impl State {
 }
 
 impl Parcel {
-    fn kind(&self) -> MessageKind {
-        match self.content {
-            Content::Request(_) => MessageKind::Request,
-            Content::Raft(_) => MessageKind::Raft,
-        }
+    fn label(&self) -> Label {
+        let (kind, what, content) = match &self.content {
+            Content::Request(what, bytes) => (MessageKind::Request, *what, content_hash(bytes)),
+            Content::Raft(messages) => {
+                let hash = messages.iter().fold(0, |hash: u64, bytes| hash.rotate_left(7) ^ content_hash(bytes));
+                (MessageKind::Raft, "", hash)
+            }
+        };
+        Label { kind, what, from: self.from.clone(), to: self.to.clone(), content }
+    }
+}
+
+/// A message as the trace shows it.
+struct Label {
+    kind: MessageKind,
+    what: &'static str,
+    from: String,
+    to: String,
+    content: u64,
+}
+
+impl Label {
+    fn sent(self, world: &World) {
+        let Label { kind, what, from, to, content } = self;
+        world.record(Happening::Sent { kind, what, from: from.into(), to: to.into(), content });
     }
 
-    fn hash(&self) -> u64 {
-        match &self.content {
-            Content::Request(bytes) => content_hash(bytes),
-            Content::Raft(messages) => messages.iter().fold(0, |hash, bytes| hash.rotate_left(7) ^ content_hash(bytes)),
-        }
+    fn arrived(self, world: &World) {
+        let Label { kind, what, from, to, content } = self;
+        world.record(Happening::Arrived { kind, what, from: from.into(), to: to.into(), content });
+    }
+
+    fn lost(self, world: &World) {
+        let Label { kind, what, from, to, .. } = self;
+        world.record(Happening::Lost { kind, what, from: from.into(), to: to.into() });
+    }
+}
+
+fn name_of(request: &Request) -> &'static str {
+    match request {
+        Request::Cluster(ClusterRequest::Timestamps { .. }) => "Timestamps",
+        Request::Cluster(ClusterRequest::Heartbeat(_)) => "Heartbeat",
+        Request::Cluster(_) => "Cluster",
+        Request::Range(request) => match &request.body {
+            RangeBody::Read(_) => "Read",
+            RangeBody::Refresh(_) => "Refresh",
+            RangeBody::ReleaseLocks(_) => "ReleaseLocks",
+            RangeBody::CommitOneRange(_) => "CommitOneRange",
+            RangeBody::Prewrite(_) => "Prewrite",
+            RangeBody::Record(_) => "Record",
+            RangeBody::Resolve(_) => "Resolve",
+            RangeBody::CheckKeys(_) => "CheckKeys",
+            _ => "Admin",
+        },
     }
 }
 
@@ -273,20 +307,20 @@ async fn deliver(wires: Arc<Wires>, parcel: Parcel, answer: Option<AnswerTo>, de
         sleep(delay).await;
     }
     if wires.is_cut(&parcel.from, &parcel.to) {
-        wires.happened(parcel.kind(), &parcel.from, &parcel.to, None, false);
+        parcel.label().lost(&wires.world);
         if let Some(answer) = answer {
             fall_silent(answer).await;
         }
         return;
     }
     let Some((endpoint, service)) = receiver(&wires, &parcel) else {
-        wires.happened(parcel.kind(), &parcel.from, &parcel.to, None, false);
+        parcel.label().lost(&wires.world);
         if let Some(answer) = answer {
             reply(&answer, Err(Lost::Refused));
         }
         return;
     };
-    wires.happened(parcel.kind(), &parcel.from, &parcel.to, Some(parcel.hash()), false);
+    parcel.label().arrived(&wires.world);
     match parcel.content {
         Content::Raft(messages) => {
             let decode = |bytes| codec::decode_raft(bytes).expect("what was encoded can be decoded");
@@ -294,9 +328,10 @@ async fn deliver(wires: Arc<Wires>, parcel: Parcel, answer: Option<AnswerTo>, de
             let work = async move { service.raft(parcel.from_node, envelopes) };
             endpoint.host.spawn("raft messages", Box::pin(work));
         }
-        Content::Request(bytes) => {
+        Content::Request(what, bytes) => {
             let request = codec::decode_request(bytes).expect("what was encoded can be decoded");
-            let work = answer_request(wires, service, parcel.from_node, request, parcel.from, parcel.to, answer);
+            let back = Back { what, from: parcel.to, to: parcel.from };
+            let work = answer_request(wires, service, parcel.from_node, request, back, answer);
             endpoint.host.spawn("request", Box::pin(work));
         }
     }
@@ -313,37 +348,49 @@ fn receiver(wires: &Wires, parcel: &Parcel) -> Option<(Arc<SimEndpoint>, Arc<dyn
     Some((endpoint, service))
 }
 
+/// The way back.
+struct Back {
+    what: &'static str,
+    from: String,
+    to: String,
+}
+
+impl Back {
+    fn label(&self, bytes: &Bytes) -> Label {
+        let (from, to) = (self.from.clone(), self.to.clone());
+        Label { kind: MessageKind::Answer, what: self.what, from, to, content: content_hash(bytes) }
+    }
+}
+
 /// Runs as a task of the node that answers. If that crashes, the caller's end of the connection closes.
 async fn answer_request(
     wires: Arc<Wires>,
     service: Arc<dyn Service>,
     from_node: NodeId,
     request: Request,
-    from: String,
-    to: String,
+    back: Back,
     answer: Option<AnswerTo>,
 ) {
     let guard = answer.map(|answer| ClosesOnDrop { answer: Some(answer) });
     let response = service.call(from_node, request).await;
     let Some(guard) = guard else { return };
     let bytes = codec::encode_response(&response);
-    // The way back begins at `to`.
-    wires.happened(MessageKind::Answer, &to, &from, Some(content_hash(&bytes)), true);
-    let fate = wires.fates(&to, &from).first().copied();
+    back.label(&bytes).sent(&wires.world);
+    let fate = wires.fates(&back.from, &back.to).first().copied();
     let answer = guard.disarm();
     spawn(async move {
         let Some(delay) = fate else {
-            wires.happened(MessageKind::Answer, &to, &from, None, true);
+            back.label(&bytes).lost(&wires.world);
             return fall_silent(answer).await;
         };
         if !delay.is_zero() {
             sleep(delay).await;
         }
-        if wires.is_cut(&to, &from) {
-            wires.happened(MessageKind::Answer, &to, &from, None, false);
+        if wires.is_cut(&back.from, &back.to) {
+            back.label(&bytes).lost(&wires.world);
             return fall_silent(answer).await;
         }
-        wires.happened(MessageKind::Answer, &to, &from, Some(content_hash(&bytes)), false);
+        back.label(&bytes).arrived(&wires.world);
         reply(&answer, Ok(codec::decode_response(bytes).expect("what was encoded can be decoded")));
     });
 }
@@ -403,7 +450,7 @@ impl SimEndpoint {
         if !self.host.is_running() {
             return Err(Lost::Refused);
         }
-        let content = Content::Request(codec::encode_request(&request));
+        let content = Content::Request(name_of(&request), codec::encode_request(&request));
         self.wires.send(self.parcel(to, expected, content), Some(Arc::new(Mutex::new(Some(answer)))));
         answered.await.unwrap_or(Err(Lost::Refused))
     }

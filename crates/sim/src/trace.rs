@@ -29,9 +29,10 @@ pub struct Event {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Happening {
-    /// A message was handed to the network; `content` is a hash of its bytes.
+    /// A message was handed to the network; `content` is a hash of its bytes, `what` a word about it.
     Sent {
         kind: MessageKind,
+        what: &'static str,
         from: Box<str>,
         to: Box<str>,
         content: u64,
@@ -39,6 +40,7 @@ pub enum Happening {
     /// It arrived.
     Arrived {
         kind: MessageKind,
+        what: &'static str,
         from: Box<str>,
         to: Box<str>,
         content: u64,
@@ -46,6 +48,7 @@ pub enum Happening {
     /// It never will.
     Lost {
         kind: MessageKind,
+        what: &'static str,
         from: Box<str>,
         to: Box<str>,
     },
@@ -73,15 +76,27 @@ pub enum MessageKind {
     Raft,
 }
 
+impl fmt::Display for MessageKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            MessageKind::Request => "request",
+            MessageKind::Answer => "answer",
+            MessageKind::Raft => "raft",
+        })
+    }
+}
+
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:>10.3} ms  ", self.at as f64 / 1e6)?;
         match &self.what {
-            Happening::Sent { kind, from, to, content } => write!(f, "{from} → {to}  {kind:?} {content:016x} sent"),
-            Happening::Arrived { kind, from, to, content } => {
-                write!(f, "{from} → {to}  {kind:?} {content:016x} arrived")
+            Happening::Sent { kind, what, from, to, content } => {
+                write!(f, "{from} → {to}  {kind} {what} {:04x} sent", *content as u16)
             }
-            Happening::Lost { kind, from, to } => write!(f, "{from} → {to}  {kind:?} lost"),
+            Happening::Arrived { kind, what, from, to, content } => {
+                write!(f, "{from} → {to}  {kind} {what} {:04x} arrived", *content as u16)
+            }
+            Happening::Lost { kind, what, from, to } => write!(f, "{from} → {to}  {kind} {what} lost"),
             Happening::Started { host } => write!(f, "{host} starts"),
             Happening::Crashed { host } => write!(f, "{host} crashes"),
             Happening::Paused { host } => write!(f, "{host} is paused"),

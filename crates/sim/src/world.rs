@@ -76,7 +76,9 @@ impl World {
 
     pub fn record(&self, what: Happening) {
         let at = u64::try_from(self.elapsed().as_nanos()).expect("a run ends within centuries");
-        self.inner.state.lock().trace.record(Event { at, what });
+        let event = Event { at, what };
+        tracing::trace!(target: "sim", "{event}");
+        self.inner.state.lock().trace.record(event);
     }
 
     pub fn note(&self, note: impl Into<String>) {

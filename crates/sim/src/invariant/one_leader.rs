@@ -1,0 +1,31 @@
+//! At most one leader per range and term (raft's election safety), and the applied index of a life of a
+//! replica never goes back.
+
+use std::collections::BTreeMap;
+
+use keyspace::{RangeId, ReplicaId};
+use parking_lot::Mutex;
+
+use crate::World;
+use crate::cluster::SimCluster;
+
+#[derive(Default)]
+pub struct OneLeader {
+    leaders: Mutex<BTreeMap<(RangeId, u64), ReplicaId>>,
+}
+
+impl OneLeader {
+    pub fn check(&self, world: &World, cluster: &SimCluster) {
+        let mut leaders = self.leaders.lock();
+        for (_, node) in cluster.nodes() {
+            for status in node.store().statuses().into_iter().filter(|status| status.is_leader) {
+                let range = status.descriptor.id;
+                let first = *leaders.entry((range, status.term)).or_insert(status.replica);
+                if first != status.replica {
+                    let what = format!("{first} and {} both led {range} in term {}", status.replica, status.term);
+                    world.violation("one_leader_per_term", what);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! One seed from begin to end: a cluster is formed, clients work, things go wrong, everything heals, and
+//! what must hold then is checked.
+
+use std::fmt;
+use std::time::Duration;
+
+use env::Knobs;
+
+use crate::cluster::SimCluster;
+use crate::faults::{Fault, Saboteur};
+use crate::invariant::{Agreement, LogMatching, OneLeader, check_tiling, compare_replicas};
+use crate::workload::{Bank, OnCall, OracleWatch, Shift};
+use crate::{ClockFaults, Event, Random, TraceHash, Violation, World};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SimOptions {
+    pub seed: u64,
+    /// Simulated time during which things go wrong.
+    pub duration: Duration,
+    pub nodes: usize,
+    pub faults: Vec<Fault>,
+}
+
+impl SimOptions {
+    pub fn new(seed: u64) -> SimOptions {
+        SimOptions { seed, duration: Duration::from_secs(60), nodes: 3, faults: Fault::ALL.to_vec() }
+    }
+}
+
+/// What a run was like. Two runs of one seed are equal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SimReport {
+    pub options: SimOptions,
+    pub hash: TraceHash,
+    pub events: u64,
+    /// Transfers that were acknowledged.
+    pub transfers: u64,
+    /// Looks at all accounts that succeeded.
+    pub reads: u64,
+    pub faults: u64,
+    pub simulated: Duration,
+    pub violations: Vec<Violation>,
+    pub last_events: Vec<Event>,
+}
+
+impl SimReport {
+    pub fn is_clean(&self) -> bool {
+        self.violations.is_empty()
+    }
+}
+
+impl fmt::Display for SimReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.is_clean() {
+            for event in &self.last_events {
+                writeln!(f, "{event}")?;
+            }
+            for violation in &self.violations {
+                writeln!(f, "violation of {violation}")?;
+            }
+            writeln!(f, "{:?}", self.options)?;
+        }
+        write!(
+            f,
+            "seed {}: {}, {} s simulated, {} transfers, {} reads, {} faults, {} events, hash {}",
+            self.options.seed,
+            if self.is_clean() { "clean" } else { "VIOLATED" },
+            self.simulated.as_secs(),
+            self.transfers,
+            self.reads,
+            self.faults,
+            self.events,
+            self.hash
+        )
+    }
+}
+
+/// Runs one seed on the calling thread.
+pub fn simulate(options: &SimOptions) -> SimReport {
+    World::run(options.seed, |world| async move {
+        let run = Run::new(&world, options);
+        run.play().await;
+        run.report()
+    })
+}
+
+/// Limits after which something that should have healed has not.
+const FORMATION: Duration = Duration::from_secs(120);
+const HEALING: Duration = Duration::from_secs(120);
+
+struct Run {
+    world: World,
+    options: SimOptions,
+    cluster: SimCluster,
+    saboteur: Saboteur,
+    bank: Bank,
+    on_call: OnCall,
+    oracle: OracleWatch,
+    one_leader: OneLeader,
+    log_matching: LogMatching,
+}
+
+impl Run {
+    fn new(world: &World, options: &SimOptions) -> Run {
+        let mut random = world.split_random();
+        let clocks: Vec<ClockFaults> = (0..options.nodes).map(|_| draw_clocks(&mut random)).collect();
+        let cluster = SimCluster::new(world, draw_knobs(&mut random), &clocks);
+        let (bank, on_call) = (Bank::new(world, 9), OnCall::new(world, 3));
+        let split_keys = [bank.split_keys(), on_call.split_keys()].concat();
+        Run {
+            world: world.clone(),
+            options: options.clone(),
+            saboteur: Saboteur::new(world, &cluster, split_keys),
+            cluster,
+            bank,
+            on_call,
+            oracle: OracleWatch::new(world),
+            one_leader: OneLeader::default(),
+            log_matching: LogMatching,
+        }
+    }
+
+    async fn play(&self) {
+        if !self.form().await {
+            return;
+        }
+        let (clients, breaking) = (Shift::default(), Shift::default());
+        let gateways = self.cluster.gateways();
+        for node in 0..self.cluster.len() {
+            self.oracle.start_client(node, gateways, &clients);
+        }
+        for client in 0..4 {
+            self.bank.start_client(client, gateways, &clients);
+            self.on_call.start_client(gateways, &clients);
+        }
+        self.saboteur.start(self.options.faults.clone(), 8_000, &breaking);
+        self.cluster.supervise(breaking.clone());
+        let end = self.world.elapsed() + self.options.duration;
+        while self.world.elapsed() < end && self.world.violations().is_empty() {
+            self.world.sleep(Duration::from_millis(200)).await;
+            self.look();
+        }
+        breaking.end();
+        self.heal(&clients).await;
+    }
+
+    /// Starts the nodes one after the other and lets the tables be split.
+    async fn form(&self) -> bool {
+        for node in 0..self.cluster.len() {
+            self.cluster.start(node);
+            if !self.until(FORMATION, || self.cluster.gateways().get(node).is_some()).await {
+                self.world.violation("formation", format!("node {} does not become ready", node + 1));
+                return false;
+            }
+        }
+        if !self.cluster.until_whole(self.options.nodes.min(3), FORMATION).await {
+            self.world.violation("formation", format!("the ranges are not replicated: {}", self.cluster.describe()));
+            return false;
+        }
+        let Some(gateway) = self.cluster.gateways().get(0) else { return false };
+        if !self.bank.open(&gateway).await || !self.on_call.open(&gateway).await {
+            self.world.violation("formation", "the tables could not be filled");
+            return false;
+        }
+        for at in [self.bank.split_keys(), self.on_call.split_keys()].concat() {
+            let client = gateway.txn.clone();
+            let split = gateway.run(async move { client.split_at(at).await }).await;
+            if split != Some(Ok(())) {
+                self.world.violation("formation", format!("a range could not be split: {split:?}"));
+                return false;
+            }
+        }
+        self.cluster.until_whole(self.options.nodes.min(3), FORMATION).await
+    }
+
+    /// Invariants that are looked at all the time.
+    fn look(&self) {
+        self.one_leader.check(&self.world, &self.cluster);
+        if self.world.elapsed().as_millis() % 2_000 < 200 {
+            self.log_matching.check(&self.world, &self.cluster, &self.ranges());
+        }
+    }
+
+    fn ranges(&self) -> Vec<u64> {
+        let mut ranges: Vec<u64> = self
+            .cluster
+            .nodes()
+            .flat_map(|(_, node)| node.store().statuses())
+            .map(|status| status.descriptor.id.0)
+            .collect();
+        ranges.sort_unstable();
+        ranges.dedup();
+        ranges
+    }
+
+    /// Faults end; everything must come back, and then be right.
+    async fn heal(&self, clients: &Shift) {
+        if !self.world.violations().is_empty() {
+            return;
+        }
+        self.world.note("faults end");
+        self.saboteur.heal();
+        self.cluster.supervise(clients.clone());
+        if !self.cluster.until_whole(self.options.nodes.min(3), HEALING).await {
+            return self.world.violation("healing", format!("the cluster is not whole again: {}", self.cluster.describe()));
+        }
+        self.world.sleep(Duration::from_secs(5)).await;
+        clients.end();
+        if !self.until(HEALING, || clients.working() == 0).await {
+            return self.world.violation("healing", format!("{} clients never come to an end", clients.working()));
+        }
+        self.audit().await;
+        self.look();
+        if let Some(survey) = self.cluster.survey() {
+            check_tiling(&self.world, &survey);
+        }
+        self.compare().await;
+    }
+
+    async fn audit(&self) {
+        for node in (0..self.cluster.len()).cycle().take(30) {
+            let Some(gateway) = self.cluster.gateways().get(node) else { continue };
+            if self.bank.audit(&gateway).await && self.on_call.audit(&gateway).await {
+                return;
+            }
+            self.world.sleep(Duration::from_secs(1)).await;
+        }
+        self.world.violation("healing", "nobody can read everything");
+    }
+
+    async fn compare(&self) {
+        let mut last = Agreement::Reached;
+        for _ in 0..100 {
+            match compare_replicas(&self.cluster) {
+                Ok(Agreement::Reached) => return,
+                Ok(other) => last = other,
+                Err(error) => return self.world.violation("replicas_equal", error.to_string()),
+            }
+            self.world.sleep(Duration::from_millis(200)).await;
+        }
+        self.world.violation("replicas_equal", format!("{last:?}{}", self.cluster.describe()));
+    }
+
+    async fn until(&self, limit: Duration, done: impl Fn() -> bool) -> bool {
+        let begin = self.world.elapsed();
+        while !done() {
+            if self.world.elapsed() - begin > limit {
+                return false;
+            }
+            self.world.sleep(Duration::from_millis(50)).await;
+        }
+        true
+    }
+
+    fn report(&self) -> SimReport {
+        SimReport {
+            options: self.options.clone(),
+            hash: self.world.trace_hash(),
+            events: self.world.event_count(),
+            transfers: self.bank.acknowledged(),
+            reads: self.bank.reads(),
+            faults: self.saboteur.done(),
+            simulated: self.world.elapsed(),
+            violations: self.world.violations(),
+            last_events: self.world.last_events(),
+        }
+    }
+}
+
+/// Drift of up to half a percent, wall clocks up to a minute apart.
+fn draw_clocks(random: &mut Random) -> ClockFaults {
+    ClockFaults {
+        rate: 1.0 + (random.below(101) as f64 - 50.0) / 10_000.0,
+        wall_offset_ms: random.between(0, 120_000) as i64 - 60_000,
+    }
+}
+
+/// Rare sizes and timings made common.
+fn draw_knobs(random: &mut Random) -> Knobs {
+    let defaults = Knobs::default();
+    let mut knobs = defaults.clone();
+    if random.chance(0.5) {
+        knobs.scan_page_rows = random.between(1, 5) as usize;
+    }
+    if random.chance(0.5) {
+        knobs.read_cache_spans = random.between(1, 8) as usize;
+    }
+    if random.chance(0.5) {
+        // Logs are cut early, so that whoever was away needs a snapshot.
+        knobs.log_keep_bytes = random.between(0, 20_000);
+        knobs.flush_bytes = random.between(1_000, 50_000);
+    }
+    if random.chance(0.3) {
+        knobs.txn_expiry = Duration::from_millis(random.between(1_500, 6_000));
+        knobs.txn_heartbeat = knobs.txn_expiry / 4;
+    }
+    knobs.election_ticks = random.between(5, 12);
+    knobs
+}
