@@ -58,7 +58,6 @@ impl Context {
                 functions.server.clone(),
                 functions.state.clone(),
                 catalog.clone(),
-                functions.path.clone(),
             ),
             catalog,
             memory: shared.memory.clone(),

@@ -10,13 +10,17 @@ use expr::{Row, SqlType};
 use parking_lot::Mutex;
 
 use super::hash_key::KeySet;
-use super::{BATCH_ROWS, BoxOperator, Context, HeldRows, Operator, open};
+use super::{BATCH_ROWS, BoxOperator, Context, HeldRows, Operator, Profile, open};
 use crate::SqlResult;
 use crate::plan::{Cte, Node, Plan};
 
 /// The CTEs and working tables that a part of a plan may read; cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct Scope<'p>(Option<Arc<Entry<'p>>>);
+pub(crate) struct Scope<'p> {
+    entry: Option<Arc<Entry<'p>>>,
+    /// Where operators leave what they have done, for EXPLAIN ANALYZE.
+    profile: Option<&'p Profile>,
+}
 
 struct Entry<'p> {
     id: usize,
@@ -30,13 +34,26 @@ enum Source<'p> {
 }
 
 impl<'p> Scope<'p> {
+    pub fn profiled(profile: &'p Profile) -> Scope<'p> {
+        Scope { entry: None, profile: Some(profile) }
+    }
+
+    /// The operator of `plan`, watched if that is wanted.
+    pub fn measured(&self, plan: &'p Plan, operator: BoxOperator<'p>) -> BoxOperator<'p> {
+        match self.profile {
+            None => operator,
+            Some(profile) => profile.watch(plan, operator),
+        }
+    }
+
     fn with(&self, id: usize, what: Source<'p>) -> Scope<'p> {
-        Scope(Some(Arc::new(Entry { id, what, outer: self.clone() })))
+        let entry = Entry { id, what, outer: self.clone() };
+        Scope { entry: Some(Arc::new(entry)), profile: self.profile }
     }
 
     fn find(&self, id: usize, is_cte: bool) -> &Source<'p> {
         let mut scope = self;
-        while let Some(entry) = &scope.0 {
+        while let Some(entry) = &scope.entry {
             if entry.id == id && matches!(entry.what, Source::Cte(_)) == is_cte {
                 return &entry.what;
             }

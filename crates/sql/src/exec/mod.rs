@@ -22,6 +22,7 @@ mod limit;
 mod lock_rows;
 mod lookup_join;
 mod nested_loop;
+mod profile;
 mod project;
 mod row_format;
 mod scan;
@@ -36,9 +37,12 @@ pub(crate) mod write;
 use async_trait::async_trait;
 pub(crate) use context::{Context, HeldRows, Shared, datum_bytes, row_bytes};
 pub(crate) use cte::Scope;
+pub(crate) use profile::Profile;
 pub(crate) use row_format::Formats;
 use expr::{Row, SqlType};
+use txn::LockMode;
 
+use crate::catalog::Table;
 use crate::plan::{Node, Plan};
 use crate::session::Answer;
 use crate::{SqlError, SqlResult};
@@ -61,21 +65,31 @@ pub(crate) type BoxOperator<'p> = Box<dyn Operator + 'p>;
 
 /// Operators for `plan` and all below it. Nothing runs yet.
 pub(crate) fn open<'p>(plan: &'p Plan, scope: &Scope<'p>) -> SqlResult<BoxOperator<'p>> {
-    stacker::maybe_grow(64 << 10, 1 << 20, || open_node(plan, scope))
+    let operator = stacker::maybe_grow(64 << 10, 1 << 20, || open_node(plan, scope))?;
+    Ok(scope.measured(plan, operator))
 }
 
 fn open_node<'p>(plan: &'p Plan, scope: &Scope<'p>) -> SqlResult<BoxOperator<'p>> {
     Ok(match &plan.node {
         Node::Values { rows } => Box::new(values::Values::new(rows)),
         Node::Scan(node) => Box::new(scan::Scan::new(node)),
-        Node::VirtualScan { table, columns, equal, filter } => Box::new(virtual_scan::VirtualScan::new(table, columns, equal, filter.as_ref())),
+        Node::VirtualScan { table, columns, equal, filter } => {
+            Box::new(virtual_scan::VirtualScan::new(table, columns, equal, filter.as_ref()))
+        }
         Node::LookupJoin { input, kind, scan, condition } => {
             Box::new(lookup_join::LookupJoin::new(open(input, scope)?, *kind, scan, condition.as_ref())?)
         }
         Node::LockRows { input, targets } => Box::new(lock_rows::LockRows::new(open(input, scope)?, targets)),
         Node::Insert(node) => Box::new(write::Insert::new(node, open(&node.input, scope)?)),
-        Node::Update(node) => Box::new(write::Update::new(node, open(&node.input, scope)?)),
-        Node::Delete(node) => Box::new(write::Delete::new(node, open(&node.input, scope)?)),
+        Node::Update(node) => {
+            let mode = write::update_lock(node);
+            let (input, is_locked) = open_target(&node.input, &node.table, mode, scope)?;
+            Box::new(write::Update::new(node, input, mode, is_locked))
+        }
+        Node::Delete(node) => {
+            let (input, is_locked) = open_target(&node.input, &node.table, LockMode::Update, scope)?;
+            Box::new(write::Delete::new(node, input, is_locked))
+        }
         Node::Filter { input, condition } => Box::new(filter::Filter::new(open(input, scope)?, condition)),
         Node::Project { input, exprs } => Box::new(project::Project::new(open(input, scope)?, exprs)),
         Node::Join(join) if join.equal.is_empty() => Box::new(nested_loop::NestedLoop::open(join, scope)?),
@@ -107,6 +121,23 @@ fn open_node<'p>(plan: &'p Plan, scope: &Scope<'p>) -> SqlResult<BoxOperator<'p>
         Node::CteScan { id } => Box::new(cte::CteScan::open(*id, scope)),
         _ => return Err(SqlError::not_supported("this plan node")),
     })
+}
+
+/// The rows of a table that are about to be changed; and whether they come locked.
+fn open_target<'p>(
+    input: &'p Plan,
+    table: &Table,
+    mode: LockMode,
+    scope: &Scope<'p>,
+) -> SqlResult<(BoxOperator<'p>, bool)> {
+    match &input.node {
+        // The lock goes along with the request that reads.
+        Node::Scan(node) if node.table.oid == table.oid => {
+            let scan: BoxOperator<'p> = Box::new(scan::Scan::locking(node, mode));
+            Ok((scope.measured(input, scan), true))
+        }
+        _ => Ok((open(input, scope)?, false)),
+    }
 }
 
 fn types_of(plan: &Plan) -> Vec<SqlType> {

@@ -3,14 +3,17 @@
 //! Keys that name one row each are looked up together; spans are read page by page. An index that does not hold all the
 //! columns that are wanted gives primary keys, whose rows are fetched page by page.
 //!
-//! Locks are on rows, that is on keys of the primary index, and only on rows that pass the filter: they are taken after it.
+//! Filters are evaluated by the ranges where they can be. Locks are on rows, that is on keys of the primary index, and on rows
+//! that pass the filter only: they are taken in the same request where the ranges know which rows these are, else after
+//! it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use expr::rows::Layout;
+use expr::program::{Program, can_push_down};
+use expr::rows::{Layout, take_tuple};
 use expr::{Datum, Row};
 use keyspace::{Key, Span};
 use txn::{LockMode, LockSpec, LockWait, ScanSpec, Visible};
@@ -23,6 +26,8 @@ use crate::{SqlError, SqlResult};
 
 pub(crate) struct Scan<'p> {
     node: &'p plan::Scan,
+    /// Rows are to be locked.
+    lock: Option<(LockMode, LockWait)>,
     state: State,
 }
 
@@ -59,7 +64,23 @@ pub(crate) struct Located {
 
 enum Source {
     Points(VecDeque<Key>),
-    Spans { left: VecDeque<Span>, open: Option<txn::Scan> },
+    Spans { left: VecDeque<Span>, open: Option<Open> },
+}
+
+/// A span that is being read.
+struct Open {
+    scan: txn::Scan,
+    /// The ranges have filtered the rows and sent the wanted columns alone.
+    is_pushed: bool,
+    /// The rows are locked already.
+    is_locked: bool,
+}
+
+/// What one request brought.
+struct Page {
+    entries: Vec<(Key, Bytes)>,
+    is_pushed: bool,
+    is_locked: bool,
 }
 
 impl Reader {
@@ -148,7 +169,13 @@ impl Reader {
 
 impl<'p> Scan<'p> {
     pub fn new(node: &'p plan::Scan) -> Scan<'p> {
-        Scan { node, state: State::NotStarted }
+        Scan { node, lock: node.lock, state: State::NotStarted }
+    }
+
+    /// A scan for a statement that is going to change the rows.
+    pub fn locking(node: &'p plan::Scan, mode: LockMode) -> Scan<'p> {
+        let lock = node.lock.or(Some((mode, LockWait::Block { timeout: None })));
+        Scan { node, lock, state: State::NotStarted }
     }
 
     async fn start(&mut self, ctx: &Context) -> SqlResult<()> {
@@ -166,33 +193,91 @@ fn in_order<T>(list: Vec<T>, reverse: bool) -> VecDeque<T> {
     if reverse { list.into_iter().rev().collect() } else { list.into() }
 }
 
+/// What a scan asks of the transaction, apart from where.
+struct Request<'r> {
+    node: &'r plan::Scan,
+    reader: &'r Reader,
+    lock: Option<(LockMode, LockWait)>,
+}
+
+impl Request<'_> {
+    /// Rows that are locked as they are read: all of them, and no more than what is wanted.
+    fn lock_spec(&self, is_filtered: bool) -> Option<LockSpec> {
+        let (mode, wait) = self.lock?;
+        let all_wanted = is_filtered || self.node.filter.is_none();
+        (all_wanted && self.reader.is_primary()).then_some(LockSpec { mode, wait, absent_too: false })
+    }
+
+    fn open(&self, ctx: &Context, span: Span) -> Open {
+        let program = self.program(ctx, &span);
+        let is_pushed = program.is_some();
+        let lock = self.lock_spec(is_pushed);
+        // Where the filter is ours, how many rows to fetch is not known.
+        let all_wanted = is_pushed || self.node.filter.is_none();
+        let spec = ScanSpec {
+            span,
+            reverse: self.node.reverse,
+            rows_max: if all_wanted { self.node.limit_hint.unwrap_or(0) } else { 0 },
+            program,
+            lock,
+            visible: Visible::EarlierStatements,
+            untracked: false,
+        };
+        Open { scan: ctx.txn().scan(spec), is_pushed, is_locked: lock.is_some() }
+    }
+
+    /// The filter for the ranges to evaluate, where they can: over the transaction's own writes they cannot.
+    fn program(&self, ctx: &Context, span: &Span) -> Option<Bytes> {
+        let filter = self.node.filter.as_ref().filter(|filter| can_push_down(filter))?;
+        let Access::Direct { layout } = &self.reader.access else { return None };
+        let is_located = self.lock.is_none() || self.reader.is_primary();
+        if !is_located || ctx.txn().has_buffered_writes_in(span) {
+            return None;
+        }
+        let shared = &ctx.shared;
+        let program = Program {
+            layout: layout.clone(),
+            filter: Some(filter.clone()),
+            output: (0..layout.width).collect(),
+            params: ctx.params.clone(),
+            statement_time: shared.statement_time,
+            transaction_time: shared.transaction_time,
+            settings: shared.active.eval.clone(),
+        };
+        Some(program.encode().into())
+    }
+}
+
 impl Source {
     /// Entries, at least one; `None` at the end.
-    async fn next(&mut self, ctx: &Context, node: &plan::Scan) -> SqlResult<Option<Vec<(Key, Bytes)>>> {
+    async fn next(&mut self, ctx: &Context, request: &Request<'_>) -> SqlResult<Option<Page>> {
         match self {
             Source::Points(keys) => {
                 while !keys.is_empty() {
                     let now: Vec<Key> = keys.drain(..keys.len().min(BATCH_ROWS)).collect();
-                    let values = ctx.txn().get_many(&now, None, Visible::EarlierStatements, false).await?;
+                    let lock = request.lock_spec(false);
+                    let values = ctx.txn().get_many(&now, lock, Visible::EarlierStatements, false).await?;
                     let found = now.into_iter().zip(values).filter_map(|(key, value)| Some((key, value?)));
-                    let found: Vec<_> = found.collect();
-                    if !found.is_empty() {
-                        return Ok(Some(found));
+                    let entries: Vec<_> = found.collect();
+                    if !entries.is_empty() {
+                        return Ok(Some(Page { entries, is_pushed: false, is_locked: lock.is_some() }));
                     }
                 }
                 Ok(None)
             }
             Source::Spans { left, open } => loop {
-                let scan = match open {
-                    Some(scan) => scan,
+                let current = match open {
+                    Some(current) => current,
                     None => match left.pop_front() {
-                        Some(span) => open.insert(ctx.txn().scan(spec(span, node))),
+                        Some(span) => open.insert(request.open(ctx, span)),
                         None => return Ok(None),
                     },
                 };
-                let page = scan.next_page().await?;
+                let page = current.scan.next_page().await?;
                 if !page.is_empty() {
-                    return Ok(Some(page.into_iter().map(|entry| (entry.key, entry.value)).collect()));
+                    let entries = page.into_iter().map(|entry| (entry.key, entry.value)).collect();
+                    let (is_pushed, is_locked) = (current.is_pushed, current.is_locked);
+                    return Ok(Some(Page { entries, is_pushed, is_locked }));
                 }
                 *open = None;
             },
@@ -200,18 +285,14 @@ impl Source {
     }
 }
 
-fn spec(span: Span, node: &plan::Scan) -> ScanSpec {
-    // A filter may let fewer rows through than were fetched: then the hint says nothing about how many to fetch.
-    let rows_max = if node.filter.is_none() { node.limit_hint.unwrap_or(0) } else { 0 };
-    ScanSpec {
-        span,
-        reverse: node.reverse,
-        rows_max,
-        program: None,
-        lock: None,
-        visible: Visible::EarlierStatements,
-        untracked: false,
+/// Rows that a range has put together.
+fn unpack(entries: Vec<(Key, Bytes)>, width: usize) -> SqlResult<Vec<Located>> {
+    let mut out = Vec::with_capacity(entries.len());
+    for (key, value) in entries {
+        let row = take_tuple(&value, width).map_err(|_| malformed(&key))?;
+        out.push(Located { key, row });
     }
+    Ok(out)
 }
 
 /// Locks rows and drops those that were skipped because somebody else has them.
@@ -236,16 +317,22 @@ impl Operator for Scan<'_> {
         if matches!(self.state, State::NotStarted) {
             self.start(ctx).await?;
         }
-        let node = self.node;
+        let (node, lock_wanted) = (self.node, self.lock);
         loop {
             let State::Running { reader, source } = &mut self.state else { return Ok(None) };
             ctx.check_cancelled()?;
-            let Some(entries) = source.next(ctx, node).await? else {
+            let request = Request { node, reader, lock: lock_wanted };
+            let Some(page) = source.next(ctx, &request).await? else {
                 self.state = State::Done;
                 return Ok(None);
             };
-            let mut rows = reader.rows(ctx, entries, node.lock.is_some()).await?;
-            if let Some(filter) = &node.filter {
+            let mut rows = if page.is_pushed {
+                // Only an index that has everything is read this way; where rows are to be located it is the primary one.
+                unpack(page.entries, node.columns.len())?
+            } else {
+                reader.rows(ctx, page.entries, lock_wanted.is_some()).await?
+            };
+            if let Some(filter) = node.filter.as_ref().filter(|_| !page.is_pushed) {
                 let mut kept = Vec::with_capacity(rows.len());
                 for located in rows {
                     if ctx.holds(filter, &located.row).await? {
@@ -254,7 +341,7 @@ impl Operator for Scan<'_> {
                 }
                 rows = kept;
             }
-            if let Some((mode, wait)) = node.lock.filter(|_| !rows.is_empty()) {
+            if let Some((mode, wait)) = lock_wanted.filter(|_| !page.is_locked && !rows.is_empty()) {
                 lock(ctx, &mut rows, mode, wait).await?;
             }
             if !rows.is_empty() {

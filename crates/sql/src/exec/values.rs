@@ -25,6 +25,7 @@ impl Operator for Values<'_> {
         ctx.check_cancelled()?;
         let (now, rest) = self.rest.split_at(self.rest.len().min(BATCH_ROWS));
         self.rest = rest;
+        ctx.shared.functions.expect_rows(now.len());
         let mut rows = Vec::with_capacity(now.len());
         for exprs in now {
             rows.push(ctx.compute(exprs, &[]).await?);

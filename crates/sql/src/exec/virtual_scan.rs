@@ -38,9 +38,9 @@ impl<'p> VirtualScan<'p> {
         let functions = &ctx.shared.functions;
         let cx = VirtualContext {
             catalog: &ctx.shared.catalog,
-            path: &functions.path,
+            path: functions.path(),
             user: functions.state.role().oid,
-            views: &functions.server.views,
+            views: functions.server.views(),
             session: functions.state.id,
         };
         let made = pg::rows(&cx, self.table.oid, &equal).await?;

@@ -303,35 +303,3 @@ pub enum ConflictAction {
     /// Over existing row ++ proposed row (`excluded`).
     Update { assignments: Vec<(ColumnId, Expr)>, condition: Option<Expr> },
 }
-
-impl Plan {
-    /// The plans directly below, in the order EXPLAIN shows them.
-    pub fn inputs(&self) -> Vec<&Plan> {
-        match &self.node {
-            Node::Values { .. }
-            | Node::Scan(_)
-            | Node::VirtualScan { .. }
-            | Node::FunctionScan { .. }
-            | Node::WorkingTable { .. }
-            | Node::CteScan { .. } => Vec::new(),
-            Node::Filter { input, .. }
-            | Node::Project { input, .. }
-            | Node::ProjectSet { input, .. }
-            | Node::LookupJoin { input, .. }
-            | Node::Aggregate { input, .. }
-            | Node::Window { input, .. }
-            | Node::Sort { input, .. }
-            | Node::Limit { input, .. }
-            | Node::Distinct { input, .. }
-            | Node::LockRows { input, .. } => vec![input],
-            Node::Join(join) => vec![&join.left, &join.right],
-            Node::Apply(apply) => vec![&apply.outer, &apply.inner],
-            Node::SetOperation { left, right, .. } => vec![left, right],
-            Node::Recursive { base, step, .. } => vec![base, step],
-            Node::With { ctes, body } => ctes.iter().map(|cte| &cte.plan).chain([&**body]).collect(),
-            Node::Insert(insert) => vec![&insert.input],
-            Node::Update(update) => vec![&update.input],
-            Node::Delete(delete) => vec![&delete.input],
-        }
-    }
-}

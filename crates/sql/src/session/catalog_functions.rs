@@ -29,7 +29,7 @@ impl Functions {
             "pg_get_expr" | "pg_get_expr_ext" => {
                 let table = self.catalog.table(Oid(oid(args[1])));
                 let pretty = flag(args.get(2), false);
-                Datum::text(pg::expression_text(&self.catalog, &self.path, table, text(args[0]), pretty))
+                Datum::text(pg::expression_text(&self.catalog, self.path(), table, text(args[0]), pretty))
             }
             "pg_get_indexdef" => self.index_definition(first(), 0, false),
             "pg_get_indexdef_ext" => self.index_definition(first(), integer(args[1]), flag(args.get(2), false)),
@@ -37,7 +37,7 @@ impl Functions {
                 let pretty = flag(args.get(1), false);
                 let table = self.catalog.constraint(first());
                 let definition = table.and_then(|table| {
-                    pg::constraint_definition(&self.catalog, &self.path, table, first(), pretty)
+                    pg::constraint_definition(&self.catalog, self.path(), table, first(), pretty)
                 });
                 present(definition, Datum::text)
             }
@@ -73,7 +73,7 @@ impl Functions {
 
     /// `pg_catalog` is always in the path, named or not; only a user's object of the same name could hide another.
     fn sees_built_in(&self) -> bool {
-        self.path.schemas.contains(&PG_CATALOG)
+        self.path().schemas.contains(&PG_CATALOG)
     }
 
     fn role_name(&self, role: Oid) -> Datum {
@@ -88,13 +88,13 @@ impl Functions {
             Some(table) => Some((table.schema, table.name.as_str())),
             None => self.catalog.index(relation).map(|(table, index)| (table.schema, index.name.as_str())),
         };
-        present(named, |(schema, name)| Datum::Bool(self.catalog.is_visible(&self.path, schema, name)))
+        present(named, |(schema, name)| Datum::Bool(self.catalog.is_visible(self.path(), schema, name)))
     }
 
     fn index_definition(&self, index: Oid, column: i64, pretty: bool) -> Datum {
         let column = usize::try_from(column).ok().filter(|column| *column > 0);
         present(self.catalog.index(index), |(table, index)| {
-            Datum::text(pg::index_definition(&self.catalog, &self.path, table, index, column, pretty))
+            Datum::text(pg::index_definition(&self.catalog, self.path(), table, index, column, pretty))
         })
     }
 
@@ -118,7 +118,7 @@ impl Functions {
             let message = format!("column \"{column}\" of relation \"{table}\" does not exist");
             return Err(EvalError::new("42703", message));
         };
-        let owned = self.catalog.relations(self.path.database).into_iter().find(|relation| match &relation.kind {
+        let owned = self.catalog.relations(self.path().database).into_iter().find(|relation| match &relation.kind {
             RelationKind::Sequence(sequence) => sequence.owned_by == Some((oid, owner.id)),
             _ => false,
         });
@@ -130,7 +130,7 @@ impl Functions {
 
     /// As far as this node has heard; 0 for what stores nothing.
     fn stored_bytes(&self, table: &TableDescriptor) -> i64 {
-        let cluster = self.server.views.cluster.as_ref();
+        let cluster = self.server.views().cluster.as_ref();
         let bytes = cluster.zip(table.storage()).map_or(0, |(cluster, storage)| cluster.stored_bytes(storage));
         i64::try_from(bytes).unwrap_or(i64::MAX)
     }

@@ -5,7 +5,7 @@
 //! again, finds them in that order.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub(crate) struct Functions {
     pub server: Arc<Server>,
     pub state: Arc<SessionState>,
     pub catalog: Arc<Catalog>,
-    pub path: SearchPath,
+    path: OnceLock<SearchPath>,
     /// Rows that are about to be computed: how many numbers to draw from a sequence at once.
     rows_ahead: AtomicUsize,
     /// Something was asked since answers were last forgotten.
@@ -55,16 +55,24 @@ enum Ask {
 const WAITING: SqlState = SqlState::new("CWAIT");
 
 impl Functions {
-    pub fn new(server: Arc<Server>, state: Arc<SessionState>, catalog: Arc<Catalog>, path: SearchPath) -> Functions {
+    pub fn new(server: Arc<Server>, state: Arc<SessionState>, catalog: Arc<Catalog>) -> Functions {
         Functions {
             server,
             state,
             catalog,
-            path,
+            path: OnceLock::new(),
             rows_ahead: AtomicUsize::new(1),
             has_asked: AtomicBool::new(false),
             asks: Mutex::default(),
         }
+    }
+
+    /// Where unqualified names are looked for.
+    pub fn path(&self) -> &SearchPath {
+        self.path.get_or_init(|| {
+            let active = self.state.active();
+            self.catalog.search_path(self.state.database.oid, &self.state.role().name, &active.search_path)
+        })
     }
 
     /// So many rows are about to be computed with the same expressions.
@@ -232,12 +240,12 @@ impl Environment for Functions {
             "current_user" => Datum::text(&*self.state.role().name),
             "session_user" => Datum::text(&*self.state.user.name),
             "current_database" => Datum::text(&*self.state.database.name),
-            "current_schema" => match self.path.creation().as_ref().and_then(schema) {
+            "current_schema" => match self.path().creation().as_ref().and_then(schema) {
                 Some(name) => Datum::text(name),
                 None => Datum::Null,
             },
             "current_schemas" => {
-                let list = if flag(args.first(), false) { &self.path.schemas[..] } else { self.path.explicit() };
+                let list = if flag(args.first(), false) { &self.path().schemas[..] } else { self.path().explicit() };
                 names(list.iter().filter_map(schema).collect())
             }
             "pgsql_version" => Datum::text(format!(
@@ -294,7 +302,7 @@ impl Environment for Functions {
             _ => return Ok(None),
         };
         Ok(match kind {
-            SqlType::REGCLASS => match self.catalog.resolve_name(&self.path, schema, last) {
+            SqlType::REGCLASS => match self.catalog.resolve_name(self.path(), schema, last) {
                 Some(crate::catalog::Named::Relation(oid)) => Some(oid.0),
                 Some(crate::catalog::Named::Index { oid, .. }) => Some(oid.0),
                 None => None,
@@ -317,7 +325,7 @@ impl Environment for Functions {
                         (table.schema, index.name.as_str())
                     }
                 };
-                if self.catalog.is_visible(&self.path, schema, name) {
+                if self.catalog.is_visible(self.path(), schema, name) {
                     return Some(quote(name));
                 }
                 let schema = self.catalog.schema_by_oid(schema)?;

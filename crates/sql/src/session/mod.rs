@@ -37,6 +37,7 @@ mod parameters;
 mod planner;
 mod portal;
 mod prepared;
+mod registry;
 mod run;
 mod sequence;
 mod server;

@@ -9,7 +9,7 @@ use super::prepared::{PlanSettings, Planned, Prepared, Validity};
 use super::Session;
 use crate::catalog::{Catalog, SearchPath};
 use crate::parse::ast::Statement;
-use crate::{SqlError, SqlResult, bind};
+use crate::{SqlError, SqlResult, bind, optimise};
 
 impl Session {
     /// What a plan made now is good for.
@@ -69,6 +69,8 @@ impl Session {
         let path = self.search_path(catalog);
         let environment =
             bind::Environment { catalog, path: &path, source: &prepared.source, param_types: &prepared.declared };
-        Ok(Planned::new(validity, bind::bind(statement, environment)?))
+        let mut bound = bind::bind(statement, environment)?;
+        bound.plan = optimise::optimise(bound.plan);
+        Ok(Planned::new(validity, bound))
     }
 }

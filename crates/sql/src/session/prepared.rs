@@ -36,6 +36,8 @@ pub(crate) struct Planned {
     pub writes: bool,
     /// It may be run again before it ends: it locks rows, or it writes.
     pub locks: bool,
+    /// It reads what the session knows of itself.
+    pub shows_session: bool,
 }
 
 /// The plan is right for a catalog and for the settings that names and constants were resolved under.
@@ -107,7 +109,8 @@ impl Planned {
         let Bound { plan, params, slots, tables } = bound;
         let writes = writes(&plan);
         let locks = writes || locks(&plan);
-        Planned { validity, plan, params, slots, tables, writes, locks }
+        let shows_session = shows_session(&plan);
+        Planned { validity, plan, params, slots, tables, writes, locks, shows_session }
     }
 
     /// The columns of its answer; none for a statement that gives no rows.
@@ -127,7 +130,15 @@ fn returns_rows(plan: &Plan) -> bool {
 }
 
 fn writes(plan: &Plan) -> bool {
-    matches!(plan.node, Node::Insert(_) | Node::Update(_) | Node::Delete(_)) || plan.inputs().into_iter().any(writes)
+    matches!(plan.node, Node::Insert(_) | Node::Update(_) | Node::Delete(_)) || plan.node.inputs().into_iter().any(writes)
+}
+
+fn shows_session(plan: &Plan) -> bool {
+    let here = match &plan.node {
+        Node::VirtualScan { table, .. } => matches!(&*table.name, "pg_prepared_statements" | "pg_cursors"),
+        _ => false,
+    };
+    here || plan.node.inputs().into_iter().any(shows_session)
 }
 
 fn locks(plan: &Plan) -> bool {
@@ -137,5 +148,5 @@ fn locks(plan: &Plan) -> bool {
         Node::LookupJoin { scan, .. } => scan.lock.is_some(),
         _ => false,
     };
-    here || plan.inputs().into_iter().any(locks)
+    here || plan.node.inputs().into_iter().any(locks)
 }

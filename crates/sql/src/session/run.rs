@@ -11,7 +11,8 @@ use super::answer::Answer;
 use super::block::Open;
 use super::extended::check_result_type;
 use super::prepared::{Planned, Prepared};
-use super::{Active, Functions, Session, Watch, block};
+use super::{Active, Functions, Session, TransactionStatus, Watch, block};
+use crate::catalog::providers::{CursorRow, PreparedRow};
 use crate::catalog::{Catalog, UsedTables};
 use crate::exec::{self, Context};
 use crate::parse::ast::Statement;
@@ -96,6 +97,26 @@ impl Session {
         place: Place,
     ) -> SqlResult<()> {
         self.check_block(prepared)?;
+        self.state.begin_query(&prepared.source, self.server.now_micros());
+        let result = self.run_and_answer(prepared, promised, params, &mut answer, place).await;
+        let state = match self.status() {
+            TransactionStatus::Idle => "idle",
+            TransactionStatus::InTransaction => "idle in transaction",
+            TransactionStatus::Failed => "idle in transaction (aborted)",
+        };
+        let began_at = self.block.as_ref().map(|block| block.began_at);
+        self.state.end_query(state, began_at, self.server.now_micros());
+        result
+    }
+
+    async fn run_and_answer(
+        &mut self,
+        prepared: &Arc<Prepared>,
+        promised: Option<&Arc<Planned>>,
+        params: &[Datum],
+        answer: &mut Answer<'_>,
+        place: Place,
+    ) -> SqlResult<()> {
         let limit = self.limit();
         let mut tries = 0;
         loop {
@@ -103,7 +124,7 @@ impl Session {
             // Looked at before the try: a COMMIT that fails has closed its block, and must not be taken for a statement
             // outside one, which would be run again and succeed at nothing.
             let in_block = self.block.as_ref().is_some_and(|block| block.explicit);
-            let result = self.attempt(prepared, promised, params, &mut answer, place, &limit).await;
+            let result = self.attempt(prepared, promised, params, answer, place, &limit).await;
             match result {
                 Ok(outcome) => {
                     if let Some(fields) = outcome.columns.fields() {
@@ -274,7 +295,7 @@ impl Session {
         let shared = exec::Shared {
             env: config.env.clone(),
             txn: open.txn.clone(),
-            functions: Functions::new(self.server.clone(), self.state.clone(), catalog.clone(), self.search_path(&catalog)),
+            functions: Functions::new(self.server.clone(), self.state.clone(), catalog.clone()),
             catalog,
             memory: config.memory.child(config.env.knobs().statement_bytes),
             watch: self.watch.clone(),
@@ -287,11 +308,34 @@ impl Session {
         Context { shared: Arc::new(shared), params }
     }
 
+    /// For `pg_prepared_statements` and `pg_cursors`, which show the session that asks.
+    fn publish_lists(&self) {
+        let prepared = self.statements.iter().map(|(name, statement)| PreparedRow {
+            name: name.clone(),
+            statement: statement.prepared.source.to_string(),
+            prepared_at: statement.prepared.prepared_at,
+            parameter_types: statement.promised.iter().flat_map(|planned| &planned.params).map(|ty| ty.oid).collect(),
+            from_sql: statement.prepared.from_sql,
+        });
+        let cursor = |(name, portal): (&String, &super::portal::Portal)| {
+            let cursor = portal.cursor.as_ref()?;
+            Some(CursorRow {
+                name: name.clone(),
+                statement: portal.prepared.source.to_string(),
+                is_holdable: cursor.hold,
+                is_binary: cursor.binary,
+                is_scrollable: cursor.scroll,
+                created_at: cursor.declared_at,
+            })
+        };
+        let (prepared, cursors) = (prepared.collect(), self.portals.iter().filter_map(cursor).collect());
+        self.state.lists(|lists| (lists.prepared, lists.cursors) = (prepared, cursors));
+    }
+
     /// What values are read and written under between statements.
     pub(super) fn surroundings(&self) -> Surroundings {
         let catalog = self.catalog.clone().unwrap_or_default();
-        let path = self.search_path(&catalog);
-        let functions = Functions::new(self.server.clone(), self.state.clone(), catalog, path);
+        let functions = Functions::new(self.server.clone(), self.state.clone(), catalog);
         Surroundings { functions, active: self.state.active(), now: self.server.now_micros() }
     }
 
@@ -306,6 +350,9 @@ impl Session {
         let (open, catalog) = self.start_statement(limit).await?;
         let planned = self.plan(prepared, &catalog)?;
         check_result_type(promised.map(|planned| &**planned), &planned)?;
+        if planned.shows_session {
+            self.publish_lists();
+        }
         let rows = self.run_plan(&planned, open, catalog, params, answer, limit).await?;
         Ok(Outcome { tag: tag(&planned.plan, rows), columns: Columns::Planned(planned) })
     }

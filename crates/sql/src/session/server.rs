@@ -1,7 +1,7 @@
 //! What all sessions of one node share, and how a session begins.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use env::{Budget, Env};
@@ -9,12 +9,13 @@ use keyspace::NodeId;
 use txn::TxnClient;
 
 use super::notify::{Channels, Ear};
+use super::registry::Registry;
 use super::settings::Settings;
 use super::state::{Identity, SessionState};
 use super::texts::Texts;
 use super::{Session, Watch};
 use crate::catalog::ddl::IdPool;
-use crate::catalog::providers::Views;
+use crate::catalog::providers::{ClusterView, SessionView, Views};
 use crate::catalog::{Catalog, CatalogCache};
 use crate::{Severity, SqlError, SqlResult};
 
@@ -36,8 +37,9 @@ pub struct Server {
     pub(crate) texts: Texts,
     pub(crate) channels: Channels,
     pub(crate) ids: IdPool,
-    /// What virtual relations show beside the catalog.
-    pub(crate) views: Views,
+    pub(crate) sessions: Arc<Registry>,
+    /// What virtual tables show of the cluster; registered by `node` once it is there.
+    views: OnceLock<Views>,
     next_session: AtomicU32,
 }
 
@@ -63,7 +65,8 @@ impl Server {
             config,
             catalogs,
             ids,
-            views: Views::default(),
+            sessions: Arc::default(),
+            views: OnceLock::new(),
             texts: Texts::new(),
             channels: Channels::default(),
             next_session: AtomicU32::new(1),
@@ -80,10 +83,12 @@ impl Server {
         let reported = settings.reported().map(|(_, _, value)| value).collect();
         let generation = settings.generation();
         let state = SessionState::new(id, user, database, startup.client_address, self.now_micros(), settings);
+        let state = Arc::new(state);
+        self.sessions.add(&state);
         Ok(Session {
             server: self.clone(),
             watch: Watch::new(),
-            state: Arc::new(state),
+            state,
             block: None,
             statements: BTreeMap::new(),
             portals: BTreeMap::new(),
@@ -93,6 +98,26 @@ impl Server {
             sync_follows: false,
             ear: Ear::new(),
         })
+    }
+
+    /// Says where `cairn.nodes` and `cairn.ranges` come from. Once, before the first session.
+    pub fn register_cluster(&self, cluster: Arc<dyn ClusterView>) {
+        let sessions: Arc<dyn SessionView> = self.sessions.clone();
+        let views = Views { cluster: Some(cluster), sessions: Some(sessions) };
+        assert!(self.views.set(views).is_ok(), "the cluster is registered once, before it is asked for");
+    }
+
+    pub(crate) fn views(&self) -> &Views {
+        let without_cluster = || {
+            let sessions: Arc<dyn SessionView> = self.sessions.clone();
+            Views { cluster: None, sessions: Some(sessions) }
+        };
+        self.views.get_or_init(without_cluster)
+    }
+
+    /// Open sessions.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
     }
 
     /// The wall clock, in PostgreSQL's microseconds since 2000.

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::Notice;
 use super::settings::{Active, Settings};
+use crate::catalog::providers::{CursorRow, PreparedRow};
 
 pub(crate) struct SessionState {
     pub id: u32,
@@ -35,9 +36,28 @@ struct Inner {
     /// `SET ROLE`, `SET SESSION AUTHORIZATION`.
     role: Identity,
     notices: Vec<Notice>,
+    activity: Activity,
+    lists: Lists,
     /// `currval` by sequence, and which one was drawn from last.
     drawn: BTreeMap<Oid, i64>,
     last_drawn: Option<Oid>,
+}
+
+/// What the session is doing. Times are microseconds since 2000.
+#[derive(Clone)]
+pub(crate) struct Activity {
+    pub state: &'static str,
+    pub query: Arc<str>,
+    pub query_start: Option<i64>,
+    pub transaction_start: Option<i64>,
+    pub state_change: i64,
+}
+
+/// The session's own statements and cursors, gathered when a statement asks for them.
+#[derive(Default)]
+pub(crate) struct Lists {
+    pub prepared: Vec<PreparedRow>,
+    pub cursors: Vec<CursorRow>,
 }
 
 impl SessionState {
@@ -50,7 +70,22 @@ impl SessionState {
         settings: Settings,
     ) -> SessionState {
         let role = user.clone();
-        let inner = Inner { settings, role, notices: Vec::new(), drawn: BTreeMap::new(), last_drawn: None };
+        let activity = Activity {
+            state: "idle",
+            query: "".into(),
+            query_start: None,
+            transaction_start: None,
+            state_change: started_at,
+        };
+        let inner = Inner {
+            settings,
+            role,
+            notices: Vec::new(),
+            activity,
+            lists: Lists::default(),
+            drawn: BTreeMap::new(),
+            last_drawn: None,
+        };
         SessionState { id, user, database, client_address, started_at, inner: Mutex::new(inner) }
     }
 
@@ -79,6 +114,31 @@ impl SessionState {
 
     pub fn take_notices(&self) -> Vec<Notice> {
         std::mem::take(&mut self.inner.lock().notices)
+    }
+
+    // ---- what others see ----
+
+    pub fn activity(&self) -> Activity {
+        self.inner.lock().activity.clone()
+    }
+
+    pub fn begin_query(&self, query: &Arc<str>, now: i64) {
+        let activity = &mut self.inner.lock().activity;
+        activity.state = "active";
+        activity.query = query.clone();
+        activity.query_start = Some(now);
+        activity.state_change = now;
+    }
+
+    pub fn end_query(&self, state: &'static str, transaction_start: Option<i64>, now: i64) {
+        let activity = &mut self.inner.lock().activity;
+        activity.state = state;
+        activity.transaction_start = transaction_start;
+        activity.state_change = now;
+    }
+
+    pub fn lists<T>(&self, ask: impl FnOnce(&mut Lists) -> T) -> T {
+        ask(&mut self.inner.lock().lists)
     }
 
     // ---- sequences ----

@@ -4,18 +4,39 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use env::{BoxFuture, Budget, Env};
+use expr::program::{Program, Runner};
 use expr::{EvalContext, Row};
 use keyspace::{Key, NodeId};
 use sql::plan::Field;
 use sql::session::{CopyFormat, Notice, Output, Server, ServerConfig, Session, Startup};
 use sql::{SqlError, SqlResult};
-use txn::{TxnClient, fake};
+use txn::{KeyValue, TxnClient, fake};
 
 /// A new cluster whose ranges begin at `split_keys`, with the catalog's first rows.
 pub async fn server(split_keys: Vec<Key>) -> Arc<Server> {
     let env = fake::env();
-    let client = fake::cluster(env.clone(), split_keys);
-    server_of(env, client).await
+    let cluster = fake::Fake::new(env.clone(), 1, split_keys);
+    cluster.set_evaluator(Arc::new(Programs));
+    server_of(env, cluster.client(NodeId(1))).await
+}
+
+/// Runs push-down programs as the real ranges do.
+struct Programs;
+
+impl fake::Evaluator for Programs {
+    fn evaluate(&self, program: &Bytes, rows: Vec<KeyValue>) -> Result<Vec<KeyValue>, Bytes> {
+        let program = Program::decode(program).expect("a whole program").expect("of this version");
+        let mut runner = Runner::new(program);
+        let mut out = Vec::new();
+        for mut row in rows {
+            let mut tuple = Vec::new();
+            if runner.run(&row.key, &row.value, &mut tuple).map_err(|error| Bytes::from(error.encode()))? {
+                row.value = tuple.into();
+                out.push(row);
+            }
+        }
+        Ok(out)
+    }
 }
 
 pub async fn server_of(env: Env, txn: TxnClient) -> Arc<Server> {

@@ -15,6 +15,8 @@ use crate::plan;
 pub(crate) struct Delete<'p> {
     node: &'p plan::Delete,
     input: BoxOperator<'p>,
+    /// The input's rows come locked.
+    is_locked: bool,
     work: Option<Work>,
     done: bool,
     changed: u64,
@@ -27,8 +29,8 @@ struct Work {
 }
 
 impl<'p> Delete<'p> {
-    pub fn new(node: &'p plan::Delete, input: BoxOperator<'p>) -> Delete<'p> {
-        Delete { node, input, work: None, done: false, changed: 0 }
+    pub fn new(node: &'p plan::Delete, input: BoxOperator<'p>, is_locked: bool) -> Delete<'p> {
+        Delete { node, input, is_locked, work: None, done: false, changed: 0 }
     }
 
     fn start(&self, ctx: &Context) -> SqlResult<Work> {
@@ -51,7 +53,8 @@ impl Operator for Delete<'_> {
         };
         while let Some(input) = self.input.next(ctx).await? {
             ctx.check_cancelled()?;
-            let mut rows = lock_input(ctx, &work.writer, work.seen.as_mut(), input, LockMode::Update).await?;
+            let mode = (!self.is_locked).then_some(LockMode::Update);
+            let mut rows = lock_input(ctx, &work.writer, work.seen.as_mut(), input, mode).await?;
             self.changed += rows.len() as u64;
             let mut out = Vec::new();
             if !self.node.returning.is_empty() {

@@ -22,7 +22,7 @@ use expr::{Datum, Row};
 pub(crate) use insert::Insert;
 use keyspace::Key;
 pub(crate) use unique::duplicate_of_key;
-pub(crate) use update::Update;
+pub(crate) use update::{Update, update_lock};
 
 use self::foreign_key::ForeignKeys;
 use super::Context;

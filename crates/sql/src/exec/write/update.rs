@@ -15,6 +15,9 @@ use crate::{SqlError, SqlResult};
 pub(crate) struct Update<'p> {
     node: &'p plan::Update,
     input: BoxOperator<'p>,
+    mode: LockMode,
+    /// The input's rows come locked.
+    is_locked: bool,
     work: Option<Work>,
     done: bool,
     changed: u64,
@@ -23,35 +26,33 @@ pub(crate) struct Update<'p> {
 struct Work {
     writer: Writer,
     places: Vec<usize>,
-    /// An assigned column is part of a unique index.
-    may_change_key: bool,
+    /// What the rows are to be locked in, unless they are.
+    lock: Option<LockMode>,
     foreign: ForeignKeys,
     /// Rows changed so far, where a join may bring one several times: the first time counts.
     seen: Option<KeySet>,
 }
 
 impl<'p> Update<'p> {
-    pub fn new(node: &'p plan::Update, input: BoxOperator<'p>) -> Update<'p> {
-        Update { node, input, work: None, done: false, changed: 0 }
+    pub fn new(node: &'p plan::Update, input: BoxOperator<'p>, mode: LockMode, is_locked: bool) -> Update<'p> {
+        Update { node, input, mode, is_locked, work: None, done: false, changed: 0 }
     }
 
     fn start(&self, ctx: &Context) -> SqlResult<Work> {
         let writer = Writer::new(&self.node.table, ctx)?;
         let places = self.node.assignments.iter().map(|(id, _)| writer.format.place(*id)).collect::<Option<Vec<_>>>();
         let places = places.ok_or_else(|| SqlError::new("XX000", "UPDATE sets a column that is not there"))?;
-        let unique = writer.format.indexes.iter().filter(|index| index.unique);
-        let may_change_key = unique.flat_map(|index| &index.key).any(|(_, place)| places.contains(place));
         let is_join = self.node.input.fields.len() > writer.format.columns.len();
         let seen = is_join.then(|| KeySet::new(ctx, [SqlType::BYTEA]));
-        Ok(Work { writer, places, may_change_key, foreign: ForeignKeys::new(ctx), seen })
+        let lock = (!self.is_locked).then_some(self.mode);
+        Ok(Work { writer, places, lock, foreign: ForeignKeys::new(ctx), seen })
     }
 }
 
 impl Work {
     /// `(old row, new row, the rest of the input row)` of rows that are locked.
     async fn change(&mut self, ctx: &Context, node: &plan::Update, input: Vec<Row>) -> SqlResult<Vec<(Row, Row, Row)>> {
-        let mode = if self.may_change_key { LockMode::Update } else { LockMode::NoKeyUpdate };
-        let input = lock_input(ctx, &self.writer, self.seen.as_mut(), input, mode).await?;
+        let input = lock_input(ctx, &self.writer, self.seen.as_mut(), input, self.lock).await?;
         let width = self.writer.format.columns.len();
         let mut changes = Vec::with_capacity(input.len());
         for mut row in input {
@@ -68,14 +69,25 @@ impl Work {
     }
 }
 
+/// A row whose key others refer to is locked against them only when the key may change.
+pub(crate) fn update_lock(node: &plan::Update) -> LockMode {
+    let unique = node.table.indexes.iter().filter(|index| index.unique);
+    let mut keys = unique.flat_map(|index| &index.columns);
+    let may_change_key = keys.any(|key| node.assignments.iter().any(|(id, _)| *id == key.column));
+    if may_change_key { LockMode::Update } else { LockMode::NoKeyUpdate }
+}
+
 /// Locks the target rows that input rows begin with, each once; rows that are not new to `seen` are dropped.
 pub(super) async fn lock_input(
     ctx: &Context,
     writer: &Writer,
     mut seen: Option<&mut KeySet>,
     input: Vec<Row>,
-    mode: LockMode,
+    mode: Option<LockMode>,
 ) -> SqlResult<Vec<Row>> {
+    if mode.is_none() && seen.is_none() {
+        return Ok(input);
+    }
     let mut located = Vec::with_capacity(input.len());
     for row in input {
         let key = writer.row_key(&row)?;
@@ -87,7 +99,9 @@ pub(super) async fn lock_input(
             located.push(Located { key, row });
         }
     }
-    lock(ctx, &mut located, mode, LockWait::Block { timeout: None }).await?;
+    if let Some(mode) = mode {
+        lock(ctx, &mut located, mode, LockWait::Block { timeout: None }).await?;
+    }
     Ok(located.into_iter().map(|located| located.row).collect())
 }
 

@@ -129,6 +129,6 @@ async fn send_texts(answer: &mut Answer<'_>, fields: Vec<Field>, rows: Vec<Vec<S
     Ok(Outcome { tag: tag.to_owned(), columns: Columns::Own(fields) })
 }
 
-fn no_such_statement(name: &str) -> SqlError {
+pub(super) fn no_such_statement(name: &str) -> SqlError {
     SqlError::new("26000", format!("prepared statement \"{name}\" does not exist"))
 }

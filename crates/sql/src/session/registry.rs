@@ -1,0 +1,98 @@
+//! The open sessions of a node, as `pg_stat_activity` and its relatives show them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::settings::{self, Kind, SettingId, Value};
+use super::state::SessionState;
+use crate::catalog::providers::{ActivityRow, CursorRow, PreparedRow, SessionView, SettingRow};
+
+#[derive(Default)]
+pub(crate) struct Registry(Mutex<BTreeMap<u32, Weak<SessionState>>>);
+
+impl Registry {
+    pub fn add(&self, state: &Arc<SessionState>) {
+        self.0.lock().insert(state.id, Arc::downgrade(state));
+    }
+
+    pub fn remove(&self, session: u32) {
+        self.0.lock().remove(&session);
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.lock().len()
+    }
+
+    fn find(&self, session: u32) -> Option<Arc<SessionState>> {
+        self.0.lock().get(&session)?.upgrade()
+    }
+}
+
+impl SessionView for Registry {
+    fn activity(&self) -> Vec<ActivityRow> {
+        let sessions: Vec<_> = self.0.lock().values().filter_map(Weak::upgrade).collect();
+        let row = |session: &Arc<SessionState>| {
+            let activity = session.activity();
+            ActivityRow {
+                session: session.id,
+                database: session.database.oid,
+                user: session.user.oid,
+                application_name: session.settings(|settings| settings.show("application_name")).unwrap_or_default(),
+                client_address: session.client_address.map(|address| address.ip().to_string()),
+                client_port: session.client_address.map(|address| i32::from(address.port())),
+                session_start: session.started_at,
+                transaction_start: activity.transaction_start,
+                query_start: activity.query_start,
+                state_change: Some(activity.state_change),
+                state: activity.state,
+                query: activity.query.to_string(),
+            }
+        };
+        sessions.iter().map(row).collect()
+    }
+
+    fn settings(&self, session: u32) -> Vec<SettingRow> {
+        let Some(session) = self.find(session) else { return Vec::new() };
+        let visible = settings::definitions().iter().enumerate().filter(|(_, definition)| !definition.hidden);
+        session.settings(|settings| visible.map(|(at, _)| setting_row(settings, SettingId(at as u16))).collect())
+    }
+
+    fn prepared_statements(&self, session: u32) -> Vec<PreparedRow> {
+        self.find(session).map_or_else(Vec::new, |session| session.lists(|lists| lists.prepared.clone()))
+    }
+
+    fn cursors(&self, session: u32) -> Vec<CursorRow> {
+        self.find(session).map_or_else(Vec::new, |session| session.lists(|lists| lists.cursors.clone()))
+    }
+}
+
+fn setting_row(settings: &settings::Settings, id: SettingId) -> SettingRow {
+    let definition = id.definition();
+    let value = settings.get(id);
+    let default = settings.default_of(id);
+    let (min_val, max_val, unit, enumvals) = match &definition.kind {
+        Kind::Bool | Kind::Text => (None, None, None, None),
+        Kind::Integer { min, max, unit } => (Some(min.to_string()), Some(max.to_string()), unit.name(), None),
+        Kind::Real { min, max, unit } => (Some(min.to_string()), Some(max.to_string()), unit.name(), None),
+        Kind::Enum(words) => (None, None, None, Some(words.iter().map(|word| (*word).to_owned()).collect())),
+    };
+    let source = if value == default { "default" } else { "session" };
+    let text = |value: &Value| Some(value.setting());
+    SettingRow {
+        name: definition.name.to_owned(),
+        setting: value.setting(),
+        unit: unit.map(str::to_owned),
+        category: definition.category.to_owned(),
+        short_desc: String::new(),
+        context: definition.context.sql().to_owned(),
+        vartype: definition.kind.sql().to_owned(),
+        source: source.to_owned(),
+        min_val,
+        max_val,
+        enumvals,
+        boot_val: Some(definition.boot.to_owned()),
+        reset_val: text(default),
+    }
+}
