@@ -29,10 +29,12 @@ impl Source {
     }
 
     fn unsupported(self, unit: &str) -> EvalError {
+        let unit = unit.to_ascii_lowercase();
         EvalError::new("0A000", format!("unit \"{unit}\" not supported for type {}", self.name()))
     }
 
     fn unknown(self, unit: &str) -> EvalError {
+        let unit = unit.to_ascii_lowercase();
         EvalError::new("22023", format!("unit \"{unit}\" not recognized for type {}", self.name()))
     }
 
@@ -302,20 +304,20 @@ fn trunc_unit(written: &str, source: Source) -> EvalResult<Unit> {
 }
 
 pub(crate) fn trunc_timestamp(written: &str, timestamp: i64) -> EvalResult<i64> {
-    let unit = trunc_unit(written, Source::Timestamp)?;
     if !is_finite_timestamp(timestamp) {
         return Ok(timestamp);
     }
+    let unit = trunc_unit(written, Source::Timestamp)?;
     let mut civil = split_timestamp(timestamp);
     truncate(unit, &mut civil).ok_or_else(|| Source::Timestamp.unsupported(written))?;
     timestamp_of(&civil).ok_or_else(timestamp_out_of_range)
 }
 
 pub(crate) fn trunc_timestamptz(written: &str, utc: i64, zone: &TimeZone) -> EvalResult<i64> {
-    let unit = trunc_unit(written, Source::TimestampTz)?;
     if !is_finite_timestamp(utc) {
         return Ok(utc);
     }
+    let unit = trunc_unit(written, Source::TimestampTz)?;
     let offset = i64::from(zone.offset_at(utc)) * SECOND;
     let mut civil = split_timestamp(utc + offset);
     let whole_days = truncate(unit, &mut civil).ok_or_else(|| Source::TimestampTz.unsupported(written))?;
@@ -365,5 +367,6 @@ pub(crate) fn date_bin(stride: &Interval, timestamp: i64, origin: i64) -> EvalRe
         return Err(EvalError::new("22008", "stride must be greater than zero"));
     }
     let away = timestamp.checked_sub(origin).ok_or_else(interval_out_of_range)?;
-    check_timestamp(origin + away.div_euclid(stride) * stride).ok_or_else(timestamp_out_of_range)
+    let bin = away.div_euclid(stride).checked_mul(stride).and_then(|bin| origin.checked_add(bin));
+    bin.and_then(check_timestamp).ok_or_else(timestamp_out_of_range)
 }

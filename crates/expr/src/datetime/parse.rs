@@ -262,7 +262,12 @@ impl<'a> Reader<'a> {
     fn read(&mut self, fields: &[Field]) -> Result<(), Trouble> {
         for (at, field) in fields.iter().enumerate() {
             match field.kind {
-                FieldKind::Date => self.date_field(&field.text)?,
+                FieldKind::Date => {
+                    // A time may come with a date, either in front of it or at the very end.
+                    let near_time = fields.get(1).is_some_and(|next| next.kind == FieldKind::Time);
+                    let last_is_date = fields.len() >= 2 && fields.last().is_some_and(|last| last.kind == FieldKind::Date);
+                    self.date_field(&field.text, at == 0 && (near_time || last_is_date))?;
+                }
                 FieldKind::Time => {
                     if self.prefix.take().is_some_and(|prefix| prefix != Prefix::Time) {
                         return Err(Fault::Format.into());
@@ -283,7 +288,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn date_field(&mut self, text: &str) -> Result<(), Trouble> {
+    /// `may_lead`: of a time, this can be the date in front of it.
+    fn date_field(&mut self, text: &str, may_lead: bool) -> Result<(), Trouble> {
         if self.prefix == Some(Prefix::Julian) {
             // A Julian day with a zone behind it.
             self.prefix = None;
@@ -292,10 +298,8 @@ impl<'a> Reader<'a> {
             self.offset = Some(numeric_zone(&text[end..])?);
             return Ok(self.mark(part::DATE | part::TIME | part::ZONE)?);
         }
-        if self.prefix.is_none()
-            && !self.has(part::MONTH | part::DAY)
-            && !(self.time_only && !text.starts_with(|c: char| c.is_ascii_digit()) && self.has(part::TIME))
-        {
+        let is_date = if self.time_only { may_lead } else { !self.has(part::MONTH | part::DAY) };
+        if self.prefix.is_none() && is_date {
             return Ok(self.date(text)?);
         }
         if text.starts_with(|c: char| c.is_ascii_digit()) || self.prefix.is_some() {
@@ -342,8 +346,9 @@ impl<'a> Reader<'a> {
         for number in numbers {
             self.number(number)?;
         }
-        let added = self.seen & !before | before & part::DATE;
-        if added & part::DATE == part::DATE { Ok(()) } else { Err(Fault::Format) }
+        // Nothing but a zone may stand in front of such a date.
+        let wrong_before = before & !(part::DATE | part::DAY_OF_YEAR | part::ZONE);
+        if self.has(part::DATE) && wrong_before == 0 { Ok(()) } else { Err(Fault::Format) }
     }
 
     fn number_field(&mut self, text: &str) -> Result<(), Trouble> {
@@ -692,7 +697,9 @@ pub(super) fn colon_time(text: &str) -> Result<ColonTime, Fault> {
     let mut parts = text.splitn(3, ':');
     let hour: i64 = parts.next().unwrap_or("").parse().map_err(|_| Fault::Range)?;
     let second = parts.next().ok_or(Fault::Format)?;
-    let number = |text: &str| match text.bytes().all(|b| b.is_ascii_digit()) && !text.is_empty() {
+    // What is missing is nothing: `1:2:` is `1:2:0`.
+    let number = |text: &str| match text.bytes().all(|b| b.is_ascii_digit()) {
+        true if text.is_empty() => Ok(0),
         true => text.parse::<i32>().map_err(|_| Fault::Range),
         false => Err(Fault::Format),
     };
@@ -727,26 +734,35 @@ pub(super) fn numeric_zone(text: &str) -> Result<i32, Fault> {
         Some(b'+') => false,
         _ => return Err(Fault::Format),
     };
-    let mut parts = text[1..].split(':');
-    let number = |text: &str| match text.bytes().all(|b| b.is_ascii_digit()) && !text.is_empty() {
-        true => text.parse::<i32>().map_err(|_| Fault::Zone),
-        false => Err(Fault::Format),
-    };
-    let mut hours = number(parts.next().unwrap_or(""))?;
-    let (minutes, seconds) = match (parts.next(), parts.next()) {
-        (Some(minutes), seconds) => (number(minutes)?, seconds.map_or(Ok(0), number)?),
-        (None, _) if text.len() > 3 => {
-            let minutes = hours % 100;
-            hours /= 100;
-            (minutes, 0)
+    // The range is checked before what may follow.
+    let digits = |text: &str| text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let mut rest = &text[1..];
+    let mut parts = [0, 0, 0];
+    for (at, part) in parts.iter_mut().enumerate() {
+        if at > 0 {
+            match rest.strip_prefix(':') {
+                Some(after) => rest = after,
+                None => break,
+            }
         }
-        _ => (0, 0),
-    };
-    if parts.next().is_some() {
-        return Err(Fault::Format);
+        let (number, behind) = rest.split_at(digits(rest));
+        rest = behind;
+        *part = match number {
+            "" if at == 0 => return Err(Fault::Format),
+            "" => 0,
+            number => number.parse::<i32>().map_err(|_| Fault::Zone)?,
+        };
+    }
+    let [mut hours, mut minutes, seconds] = parts;
+    // Without colons two digits are hours, more are hours and minutes.
+    if text.len() > 3 && rest.is_empty() && !text.contains(':') {
+        (hours, minutes) = (hours / 100, hours % 100);
     }
     if hours > 15 || minutes > 59 || seconds > 59 {
         return Err(Fault::Zone);
+    }
+    if !rest.is_empty() {
+        return Err(Fault::Format);
     }
     let total = hours * 3600 + minutes * 60 + seconds;
     Ok(if negative { -total } else { total })

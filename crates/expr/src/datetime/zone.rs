@@ -100,8 +100,8 @@ impl TimeZone {
             let canonical = zone.iana_name().unwrap_or(name).to_owned();
             return Some(TimeZone { name: canonical, rules: Rules::Jiff(zone) });
         }
-        // A rule must begin with a name: bare numbers are for `SET TIME ZONE`, which has its own way.
-        let is_rule = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '<')
+        // POSIX rules; even the name in front of the offset may be missing (`12` is twelve hours west).
+        let is_rule = name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '<')
             && name.contains(|c: char| c.is_ascii_digit());
         if !is_rule {
             return None;
@@ -114,12 +114,10 @@ impl TimeZone {
 
     /// What `SET TIME ZONE` takes: a name, or a number of hours east of UTC.
     pub fn from_setting(value: &str) -> EvalResult<TimeZone> {
-        if let Some(zone) = TimeZone::find(value) {
-            return Ok(zone);
-        }
+        let invalid = || EvalError::new("22023", format!("invalid value for parameter \"TimeZone\": \"{value}\""));
         match value.trim().parse::<f64>() {
             Ok(hours) if hours.abs() <= 168.0 => Ok(TimeZone::fixed((hours * 3600.0) as i32)),
-            _ => Err(EvalError::new("22023", format!("invalid value for parameter \"TimeZone\": \"{value}\""))),
+            _ => TimeZone::find(value).ok_or_else(invalid),
         }
     }
 
@@ -230,7 +228,7 @@ fn posix_fixed(name: &str) -> Option<TimeZone> {
         seconds += part.parse::<i32>().ok().filter(|n| (0..=167).contains(n))? * unit;
         unit /= 60;
     }
-    if label.len() < 3 && !name.starts_with('<') || i64::from(seconds) >= DAY / SECOND * 7 {
+    if !label.is_empty() && label.len() < 3 && !name.starts_with('<') || i64::from(seconds) >= DAY / SECOND * 7 {
         return None;
     }
     Some(TimeZone { name: name.to_owned(), rules: Rules::Fixed(sign * seconds, label.to_owned()) })

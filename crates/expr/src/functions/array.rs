@@ -55,8 +55,11 @@ const ELEMENTS: Table = &[
         positions(array, wanted, None).next()
     }),
     scalar!("array_position_start", |array: Option<&ArrayValue>, wanted: &Datum, start: Option<i32>| {
-        let Some(array) = array else { return Ok(Datum::Null) };
+        let Some(array) = array.filter(|array| !array.elements.is_empty()) else { return Ok(Datum::Null) };
         one_dimension(array, "searching for")?;
+        if wanted.is_null() && !array.elements.iter().any(Datum::is_null) {
+            return Ok(Datum::Null);
+        }
         let start = start.ok_or_else(|| EvalError::new("22004", "initial position must not be null"))?;
         positions(array, wanted, Some(start)).next()
     }),
@@ -159,7 +162,6 @@ fn concatenate(a: &Datum, b: &Datum) -> EvalResult<Datum> {
     let incompatible = |detail: String| EvalError::new("2202E", "cannot concatenate incompatible arrays").with_detail(detail);
     let differing = || incompatible("Arrays with differing dimensions are not compatible for concatenation.".to_owned());
     let (da, db) = (&a.dimensions[..], &b.dimensions[..]);
-    let lengths = |dimensions: &[(i32, i32)]| dimensions.iter().map(|(length, _)| *length).collect::<Vec<_>>();
     let (mut dimensions, inner_a, inner_b, first) = match da.len() as i32 - db.len() as i32 {
         0 => (da.to_vec(), &da[1..], &db[1..], da[0].0.checked_add(db[0].0)),
         1 => (da.to_vec(), &da[1..], db, da[0].0.checked_add(1)),
@@ -169,7 +171,7 @@ fn concatenate(a: &Datum, b: &Datum) -> EvalResult<Datum> {
             return Err(incompatible(detail));
         }
     };
-    if lengths(inner_a) != lengths(inner_b) {
+    if inner_a != inner_b {
         return Err(differing());
     }
     dimensions[0].0 = first.ok_or_else(too_large)?;

@@ -41,22 +41,22 @@ pub(super) const FUNCTIONS: &[Table] = &[&[
     scalar!("binary_encode", |bytes: &[u8], format: &str| encode(bytes, format)),
     scalar!("binary_decode", |text: &str, format: &str| decode(text, format)),
     scalar!("pg_convert_to", |text: &str, encoding: &str| {
-        utf8_only(encoding)?;
+        utf8_only(encoding, "destination")?;
         text.as_bytes().to_vec()
     }),
     scalar!("pg_convert_from", |bytes: &[u8], encoding: &str| {
-        utf8_only(encoding)?;
+        utf8_only(encoding, "source")?;
         let text = std::str::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
         text.ok_or_else(|| EvalError::new("22021", "invalid byte sequence for encoding \"UTF8\""))?
     }),
 ]];
 
-fn utf8_only(encoding: &str) -> EvalResult<()> {
-    let plain = encoding.to_ascii_lowercase().replace(['-', '_'], "");
-    if matches!(plain.as_str(), "utf8" | "unicode") {
-        return Ok(());
+fn utf8_only(encoding: &str, side: &str) -> EvalResult<()> {
+    match super::session::encoding_number(encoding) {
+        6 => Ok(()),
+        -1 => Err(EvalError::new("22023", format!("invalid {side} encoding name \"{encoding}\""))),
+        _ => Err(EvalError::new("0A000", format!("conversion to and from encoding \"{encoding}\" is not supported"))),
     }
-    Err(EvalError::new("0A000", format!("conversion to and from encoding \"{encoding}\" is not supported")))
 }
 
 fn substring(bytes: &[u8], start: i32, len: Option<i32>) -> EvalResult<&[u8]> {

@@ -85,7 +85,7 @@ fn relabel(value: Datum, to: SqlType) -> Datum {
 fn through_text(value: &Datum, from: SqlType, to: SqlType, ctx: &EvalContext<'_>) -> EvalResult<Datum> {
     let text = value.text_form(from, ctx);
     // The modifier is applied afterwards, as an explicit cast does it.
-    Datum::parse(&text, if to.oid == SqlType::INTERVAL.oid { to } else { to.base() }, ctx)
+    Datum::parse(&text, to.base(), ctx)
 }
 
 fn elements(value: &Datum, from: SqlType, to: SqlType, explicit: bool, ctx: &EvalContext<'_>) -> EvalResult<Datum> {
@@ -173,7 +173,11 @@ fn convert(value: Datum, from: SqlType, to: SqlType, ctx: &EvalContext<'_>) -> E
             _ => return Err(no_such_cast(from, to)),
         }),
         T::BOOL => Datum::Bool(int_of(&value).ok_or_else(|| no_such_cast(from, to))? != 0),
-        T::OID => oid(&value).ok_or_else(|| no_such_cast(from, to))?,
+        T::OID => match (oid(&value), &value) {
+            (Some(oid), _) => oid,
+            (None, Datum::Int8(_)) => return Err(out_of_range("OID")),
+            _ => return Err(no_such_cast(from, to)),
+        },
         T::DATE => Datum::Date(match value {
             Datum::Timestamp(v) => timestamp_to_date(v),
             Datum::TimestampTz(v) => timestamp_to_date(local(v, ctx)?),
@@ -198,7 +202,7 @@ fn convert(value: Datum, from: SqlType, to: SqlType, ctx: &EvalContext<'_>) -> E
             Datum::Time(v) => Datum::Interval(Box::new(crate::Interval { micros: v, ..crate::Interval::ZERO })),
             _ => return Err(no_such_cast(from, to)),
         },
-        T::CHAR => to_char_type(&value).ok_or_else(|| no_such_cast(from, to))?,
+        T::CHAR => to_char_type(&value)?.ok_or_else(|| no_such_cast(from, to))?,
         T::NAME => Datum::parse(trimmed(&value, from), T::NAME, ctx)?,
         T::REGCLASS => Datum::parse(trimmed(&value, from), T::REGCLASS, ctx)?,
         T::TEXT | T::VARCHAR | T::BPCHAR => match &value {
@@ -291,15 +295,16 @@ fn to_timetz(value: &Datum, from: SqlType, to: SqlType, ctx: &EvalContext<'_>) -
     })
 }
 
-fn to_char_type(value: &Datum) -> Option<Datum> {
-    match value {
+fn to_char_type(value: &Datum) -> EvalResult<Option<Datum>> {
+    Ok(match value {
         Datum::Text(text) => Some(Datum::text(text.chars().next().map_or(String::new(), String::from))),
+        Datum::Int4(code) if i8::try_from(*code).is_err() => return Err(out_of_range("\"char\"")),
         Datum::Int4(0) => Some(Datum::text("")),
         Datum::Int4(code) => {
             u8::try_from(*code).ok().filter(u8::is_ascii).map(|code| Datum::text(char::from(code).to_string()))
         }
         _ => None,
-    }
+    })
 }
 
 /// The text, without the blanks that pad a char(n).
@@ -315,6 +320,7 @@ fn from_jsonb(document: &Jsonb, to: SqlType) -> EvalResult<Datum> {
     let wrong = || {
         let found = match document {
             Jsonb::Null => "null",
+            Jsonb::Number(_) => "numeric",
             other => other.type_name(),
         };
         EvalError::new("22023", format!("cannot cast jsonb {found} to type {to}"))

@@ -40,6 +40,8 @@ fn timestamp_timestamptz(local: i64, utc: i64, zone: &TimeZone) -> Ordering {
 fn date_timestamptz(date: Date, utc: i64, zone: &TimeZone) -> Ordering {
     match crate::datetime::arithmetic::date_to_timestamp(date.0) {
         Ok(local) => timestamp_timestamptz(local, utc, zone),
+        // Beyond all timestamps but one.
+        Err(_) if utc == i64::MAX => Ordering::Less,
         Err(_) => Ordering::Greater,
     }
 }

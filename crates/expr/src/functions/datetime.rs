@@ -16,7 +16,11 @@ const DATES: Table = &[
     scalar!("date_pli", |date: Date, days: i32| date_plus_days(date.0, days).map(Date)),
     scalar!("sql2550", |days: i32, date: Date| date_plus_days(date.0, days).map(Date)),
     scalar!("date_mii", |date: Date, days: i32| {
-        date_plus_days(date.0, days.checked_neg().ok_or_else(date_out_of_range)?).map(Date)
+        match days.checked_neg() {
+            Some(days) => date_plus_days(date.0, days).map(Date),
+            None if !is_finite_date(date.0) => Ok(date),
+            None => Err(date_out_of_range()),
+        }
     }),
     scalar!("date_mi", |a: Date, b: Date| {
         if !is_finite_date(a.0) || !is_finite_date(b.0) {
@@ -95,12 +99,9 @@ const TIMESTAMPS: Table = &[
     scalar!("timestamptz_trunc", |call; unit: &str, t: TimestampTz| {
         trunc_timestamptz(unit, t.0, &call.ctx.settings.time_zone).map(TimestampTz)
     }),
-    scalar!("timestamptz_trunc_zone", |unit: &str, t: TimestampTz, name: &str| trunc_timestamptz(
-        unit,
-        t.0,
-        &zone(name)?
-    )
-    .map(TimestampTz)),
+    scalar!("timestamptz_trunc_zone", |unit: &str, t: TimestampTz, name: &str| {
+        if is_finite_timestamp(t.0) { trunc_timestamptz(unit, t.0, &zone(name)?).map(TimestampTz) } else { Ok(t) }
+    }),
     scalar!("interval_trunc", |unit: &str, i: &Interval| trunc_interval(unit, i)),
     scalar!("timestamp_bin", |stride: &Interval, t: Timestamp, origin: Timestamp| date_bin(stride, t.0, origin.0)
         .map(Timestamp)),
@@ -160,12 +161,19 @@ fn interval_zone(i: &Interval, ctx: &EvalContext<'_>) -> EvalResult<TimeZone> {
     Ok(TimeZone::fixed((i.micros / SECOND) as i32))
 }
 
-fn into_zone(t: i64, zone: &TimeZone) -> EvalResult<Timestamp> {
-    zone.to_local(t).map(Timestamp).ok_or_else(timestamp_out_of_range)
+/// An infinite moment is the same everywhere: the zone is not even looked at.
+fn into_zone(t: i64, zone: impl Fn() -> EvalResult<TimeZone>) -> EvalResult<Timestamp> {
+    if !is_finite_timestamp(t) {
+        return Ok(Timestamp(t));
+    }
+    zone()?.to_local(t).map(Timestamp).ok_or_else(timestamp_out_of_range)
 }
 
-fn out_of_zone(t: i64, zone: &TimeZone) -> EvalResult<TimestampTz> {
-    zone.to_utc(t).map(TimestampTz).ok_or_else(timestamp_out_of_range)
+fn out_of_zone(t: i64, zone: impl Fn() -> EvalResult<TimeZone>) -> EvalResult<TimestampTz> {
+    if !is_finite_timestamp(t) {
+        return Ok(TimestampTz(t));
+    }
+    zone()?.to_utc(t).map(TimestampTz).ok_or_else(timestamp_out_of_range)
 }
 
 /// The same moment under another offset.
@@ -175,10 +183,10 @@ fn timetz_in(time: TimeTz, zone: &TimeZone, ctx: &EvalContext<'_>) -> TimeTz {
 }
 
 const ZONES: Table = &[
-    scalar!("timestamptz_zone", |name: &str, t: TimestampTz| into_zone(t.0, &zone(name)?)),
-    scalar!("timestamp_zone", |name: &str, t: Timestamp| out_of_zone(t.0, &zone(name)?)),
-    scalar!("timestamptz_izone", |call; i: &Interval, t: TimestampTz| into_zone(t.0, &interval_zone(i, call.ctx)?)),
-    scalar!("timestamp_izone", |call; i: &Interval, t: Timestamp| out_of_zone(t.0, &interval_zone(i, call.ctx)?)),
+    scalar!("timestamptz_zone", |name: &str, t: TimestampTz| into_zone(t.0, || zone(name))),
+    scalar!("timestamp_zone", |name: &str, t: Timestamp| out_of_zone(t.0, || zone(name))),
+    scalar!("timestamptz_izone", |call; i: &Interval, t: TimestampTz| into_zone(t.0, || interval_zone(i, call.ctx))),
+    scalar!("timestamp_izone", |call; i: &Interval, t: Timestamp| out_of_zone(t.0, || interval_zone(i, call.ctx))),
     scalar!("timetz_zone", |call; name: &str, time: TimeTz| timetz_in(time, &zone(name)?, call.ctx)),
     scalar!("timetz_izone", |call; i: &Interval, time: TimeTz| timetz_in(time, &interval_zone(i, call.ctx)?, call.ctx)),
 ];
@@ -230,41 +238,45 @@ fn civil_date(year: i32, month: i32, day: i32) -> Option<Civil> {
     valid.then(|| Civil::date(year, month, day))
 }
 
+fn shown_date(year: i32, month: i32, day: i32) -> String {
+    format!("{year}-{month:02}-{day:02}")
+}
+
+/// The days of a date that there is, within what Julian days can count; `shown` is what messages call it.
+fn date_days(year: i32, month: i32, day: i32, shown: impl Fn() -> String) -> EvalResult<i64> {
+    let wrong = |what: &str| EvalError::new("22008", format!("{what}: {}", shown()));
+    let civil = if year == 0 || year == i32::MIN { None } else { civil_date(year, month, day) };
+    let days = civil.ok_or_else(|| wrong("date field value out of range"))?.days();
+    let valid = days >= i64::from(DATE_MIN) && days < i64::from(DATE_END);
+    if valid { Ok(days) } else { Err(wrong("date out of range")) }
+}
+
+/// Messages have the astronomical year.
 fn make_date(year: i32, month: i32, day: i32) -> EvalResult<Date> {
-    let out_of_range = |state_range: bool| {
-        let shown = format!("{year}-{month:02}-{day:02}");
-        let what = if state_range { "date out of range" } else { "date field value out of range" };
-        EvalError::new("22008", format!("{what}: {shown}"))
-    };
-    if year == 0 {
-        return Err(out_of_range(false));
-    }
-    let civil = civil_date(year, month, day).ok_or_else(|| out_of_range(false))?;
-    let days = i32::try_from(civil.days()).ok().and_then(check_date).filter(|d| is_finite_date(*d));
-    days.map(Date).ok_or_else(|| out_of_range(true))
+    let shown_year = if year < 0 && year != i32::MIN { year + 1 } else { year };
+    date_days(year, month, day, || shown_date(shown_year, month, day)).map(|days| Date(days as i32))
 }
 
 fn make_time(hour: i32, minute: i32, second: f64) -> EvalResult<i64> {
-    let valid = (0..=24).contains(&hour) && (0..60).contains(&minute) && (0.0..=60.0).contains(&second);
-    let micros = (second * SECOND as f64).round_ties_even() as i64;
+    let exact = (second * SECOND as f64).round_ties_even();
+    let valid = (0..=24).contains(&hour) && (0..60).contains(&minute) && (0.0..=MINUTE as f64).contains(&exact);
+    let micros = if valid { exact as i64 } else { 0 };
     let time = i64::from(hour) * HOUR + i64::from(minute) * MINUTE + micros;
     if !valid || time > DAY {
         let mut shown = String::new();
         crate::io::write_general(&mut shown, second, 6);
-        let padded = if second < 10.0 && second >= 0.0 { format!("0{shown}") } else { shown };
-        return Err(EvalError::new("22008", format!("time field value out of range: {hour}:{minute:02}:{padded}")));
+        return Err(EvalError::new("22008", format!("time field value out of range: {hour}:{minute:02}:{shown:0>2}")));
     }
     Ok(time)
 }
 
 fn make_timestamp(year: i32, month: i32, day: i32, hour: i32, minute: i32, second: f64) -> EvalResult<i64> {
-    let shown = || format!("{year}-{month:02}-{day:02}");
-    let civil = if year == 0 { None } else { civil_date(year, month, day) };
-    let civil = civil.ok_or_else(|| EvalError::new("22008", format!("date field value out of range: {}", shown())))?;
+    let days = date_days(year, month, day, || shown_date(year, month, day))?;
     let time = make_time(hour, minute, second)?;
-    let moment = civil.days().checked_mul(DAY).and_then(|days| days.checked_add(time)).and_then(check_timestamp);
+    let moment = days.checked_mul(DAY).and_then(|days| days.checked_add(time)).and_then(check_timestamp);
     moment.ok_or_else(|| {
-        EvalError::new("22008", format!("timestamp out of range: {} {hour}:{minute:02}:{second}", shown()))
+        let shown = shown_date(year, month, day);
+        EvalError::new("22008", format!("timestamp out of range: {shown} {hour}:{minute:02}:{second}"))
     })
 }
 
@@ -293,7 +305,7 @@ const MAKE: Table = &[
         cast::utc(make_timestamp(y, mo, d, h, mi, s)?, call.ctx).map(TimestampTz)
     }),
     scalar!("make_timestamptz_at_timezone", |y: i32, mo: i32, d: i32, h: i32, mi: i32, s: f64, name: &str| {
-        out_of_zone(make_timestamp(y, mo, d, h, mi, s)?, &zone_or_offset(name)?)
+        out_of_zone(make_timestamp(y, mo, d, h, mi, s)?, || zone_or_offset(name))
     }),
     scalar!("make_interval", |y: i32, mo: i32, w: i32, d: i32, h: i32, mi: i32, s: f64| make_interval(
         [y, mo, w, d, h, mi],

@@ -195,7 +195,7 @@ const TRIGONOMETRY: Table = &[
     scalar!("dsind", |a: f64| of_angle(a, sin_degrees)),
     scalar!("dcosd", |a: f64| of_angle(a, cos_degrees)),
     scalar!("dtand", |a: f64| of_angle(a, tan_degrees)),
-    scalar!("dcotd", |a: f64| of_angle(a, |a| 1.0 / tan_degrees(a))),
+    scalar!("dcotd", |a: f64| of_angle(a, cot_degrees)),
     scalar!("dasind", |a: f64| within(a, -1.0, 1.0, asin_degrees)),
     scalar!("dacosd", |a: f64| within(a, -1.0, 1.0, acos_degrees)),
     scalar!("datand", |a: f64| atan_degrees(a)),
@@ -250,6 +250,21 @@ fn tan_degrees(a: f64) -> f64 {
         (angle, sign) = (180.0 - angle, -sign);
     }
     let result = sign * (sin_quadrant(angle) / cos_quadrant(angle)) / (sin_quadrant(45.0) / cos_quadrant(45.0));
+    if result == 0.0 { 0.0 } else { result }
+}
+
+fn cot_degrees(a: f64) -> f64 {
+    let (mut angle, mut sign) = (a % 360.0, 1.0);
+    if angle < 0.0 {
+        (angle, sign) = (-angle, -sign);
+    }
+    if angle > 180.0 {
+        (angle, sign) = (360.0 - angle, -sign);
+    }
+    if angle > 90.0 {
+        (angle, sign) = (180.0 - angle, -sign);
+    }
+    let result = sign * (cos_quadrant(angle) / sin_quadrant(angle)) / (cos_quadrant(45.0) / sin_quadrant(45.0));
     if result == 0.0 { 0.0 } else { result }
 }
 

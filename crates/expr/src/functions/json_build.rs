@@ -245,7 +245,7 @@ fn pairs_of_list(list: &ArrayValue) -> EvalResult<Pairs> {
 }
 
 fn pairs_of_two(keys: &ArrayValue, values: &ArrayValue) -> EvalResult<Pairs> {
-    if keys.dimensions.len() > 1 || values.dimensions.len() > 1 {
+    if keys.dimensions.len() > 1 || keys.dimensions.len() != values.dimensions.len() {
         return Err(EvalError::new("2202E", "wrong number of array subscripts"));
     }
     if keys.elements.len() != values.elements.len() {

@@ -11,6 +11,7 @@ pub(super) const FUNCTIONS: &[Table] = &[&[
     scalar!("jsonb_concat", |a: &Jsonb, b: &Jsonb| concatenate(a, b)),
     scalar!("jsonb_delete", |json: &Jsonb, key: &str| delete_keys(json, &[key])),
     scalar!("jsonb_delete_array", |json: &Jsonb, keys: &ArrayValue| {
+        one_dimension(keys)?;
         let keys: Vec<&str> = keys.elements.iter().filter_map(|key| if let Datum::Text(key) = key { Some(&**key) } else { None }).collect();
         delete_keys(json, &keys)
     }),
@@ -26,11 +27,11 @@ pub(super) const FUNCTIONS: &[Table] = &[&[
         _ => Err(EvalError::new("22023", "cannot delete from scalar")),
     }),
     scalar!("jsonb_delete_path", |json: &Jsonb, path: &ArrayValue| {
-        no_scalar(json, "cannot delete path in scalar")?;
-        change_at(json, &path_of(path)?, &Change::Delete)
+        delete_path(json, path)
     }),
     scalar!("jsonb_set", |json: &Jsonb, path: &ArrayValue, new: &Jsonb, create: bool| set(json, path, new, create)),
     scalar!("jsonb_insert", |json: &Jsonb, path: &ArrayValue, new: &Jsonb, after: bool| {
+        one_dimension(path)?;
         no_scalar(json, "cannot set path in scalar")?;
         change_at(json, &path_of(path)?, &Change::Insert { new, after })
     }),
@@ -38,14 +39,14 @@ pub(super) const FUNCTIONS: &[Table] = &[&[
         let (Some(json), Some(path), Some(create)) = (json, path, create) else { return Ok(Datum::Null) };
         let invalid = || EvalError::new("22023", "null_value_treatment must be \"delete_key\", \"return_target\", \"use_json_null\", or \"raise_exception\"");
         match (new, treatment.ok_or_else(invalid)?) {
-            (_, other) if !["raise_exception", "use_json_null", "delete_key", "return_target"].contains(&other) => Err(invalid()),
             (Some(new), _) => set(json, path, new, create),
             (None, "raise_exception") => Err(EvalError::new("22004", "JSON value must not be null")
                 .with_detail("Exception was raised because null_value_treatment is \"raise_exception\".")
                 .with_hint("To avoid, either change the null_value_treatment argument or ensure that an SQL NULL is not passed.")),
             (None, "use_json_null") => set(json, path, &Jsonb::Null, create),
-            (None, "delete_key") => change_at(json, &path_of(path)?, &Change::Delete),
-            (None, _) => Ok(json.clone()),
+            (None, "delete_key") => delete_path(json, path),
+            (None, "return_target") => Ok(json.clone()),
+            (None, _) => Err(invalid()),
         }
     }),
     scalar!("jsonb_strip_nulls", |json: &Jsonb| strip(json)),
@@ -66,10 +67,15 @@ fn no_scalar(json: &Jsonb, message: &str) -> EvalResult<()> {
     if matches!(json, Jsonb::Object(_) | Jsonb::Array(_)) { Ok(()) } else { Err(EvalError::new("22023", message)) }
 }
 
+fn one_dimension(array: &ArrayValue) -> EvalResult<()> {
+    if array.dimensions.len() > 1 { Err(EvalError::new("2202E", "wrong number of array subscripts")) } else { Ok(()) }
+}
+
+fn is_empty(json: &Jsonb) -> bool {
+    matches!(json, Jsonb::Array(elements) if elements.is_empty()) || matches!(json, Jsonb::Object(pairs) if pairs.is_empty())
+}
+
 fn path_of(path: &ArrayValue) -> EvalResult<Vec<&str>> {
-    if path.dimensions.len() > 1 {
-        return Err(EvalError::new("2202E", "wrong number of array subscripts"));
-    }
     steps(path).ok_or_else(|| {
         let at = path.elements.iter().position(Datum::is_null).unwrap_or(0) + 1;
         EvalError::new("22004", format!("path element at position {at} is null"))
@@ -101,10 +107,20 @@ fn delete_keys(json: &Jsonb, keys: &[&str]) -> EvalResult<Jsonb> {
     })
 }
 
+fn delete_path(json: &Jsonb, path: &ArrayValue) -> EvalResult<Jsonb> {
+    one_dimension(path)?;
+    no_scalar(json, "cannot delete path in scalar")?;
+    if is_empty(json) { Ok(json.clone()) } else { change_at(json, &path_of(path)?, &Change::Delete) }
+}
+
 fn set(json: &Jsonb, path: &ArrayValue, new: &Jsonb, create: bool) -> EvalResult<Jsonb> {
+    one_dimension(path)?;
     no_scalar(json, "cannot set path in scalar")?;
-    let path = path_of(path)?;
     // Without permission to create, an empty document cannot change.
+    if is_empty(json) && !create {
+        return Ok(json.clone());
+    }
+    let path = path_of(path)?;
     change_at(json, &path, &Change::Set { new, create })
 }
 

@@ -36,9 +36,10 @@ pub(super) const FUNCTIONS: &[Table] = &[&[
     scalar!("width_bucket_numeric", |a: &Numeric, low: &Numeric, high: &Numeric, count: i32| width_bucket(
         a, low, high, count
     )),
-    scalar!("pg_size_pretty_numeric", |bytes: &Numeric| match bytes.round(0)?.as_scaled() {
+    scalar!("pg_size_pretty_numeric", |bytes: &Numeric| match bytes.trunc(0)?.as_scaled() {
+        Some((whole, _)) if whole.abs() < 10 * 1024 => Ok(format!("{bytes} bytes")),
         Some((bytes, _)) => Ok(size_pretty(bytes)),
-        None => Ok(format!("{bytes} bytes")),
+        None => large_size_pretty(bytes),
     }),
     scalar!("pg_size_bytes", |text: &str| size_bytes(text)),
 ]];
@@ -89,6 +90,13 @@ pub(super) fn size_pretty(bytes: i128) -> String {
         }
     }
     format!("{bytes} bytes")
+}
+
+/// What does not fit 128 bits is shown in the largest unit.
+fn large_size_pretty(bytes: &Numeric) -> EvalResult<String> {
+    let doubled = bytes.div_trunc(&Numeric::from(1_i64 << 49))?;
+    let rounded = doubled.add(&Numeric::from(doubled.signum()))?.div_trunc(&Numeric::from(2_i32))?;
+    Ok(format!("{rounded} PB"))
 }
 
 /// `10 MB` as a number of bytes.

@@ -152,9 +152,8 @@ pub(super) fn similar(pattern: &str, escape: &str) -> EvalResult<String> {
                 }
                 quotes += 1;
             } else {
-                if !c.is_alphanumeric() {
-                    out.push('\\');
-                }
+                // Escapes of the other syntax (\\d) may be used too.
+                out.push('\\');
                 out.push(c);
             }
             after_escape = false;

@@ -247,9 +247,9 @@ const SPLIT: Table = &[
 ];
 
 fn count(text: &str, pattern: &str, start: i32, flags: &str) -> EvalResult<i32> {
+    let start = positive(start, "start")? as usize - 1;
     let (options, global) = options(flags)?;
     no_global(global, "regexp_count")?;
-    let start = positive(start, "start")? as usize - 1;
     if start > crate::io::char_count(text) {
         return Ok(0);
     }
@@ -257,7 +257,7 @@ fn count(text: &str, pattern: &str, start: i32, flags: &str) -> EvalResult<i32> 
     Ok(matches(&regex, text, crate::io::char_end(text, start), true)?.len() as i32)
 }
 
-/// The span of a group of the `n`th match.
+/// The span of a group of the `n`th match; `start` and `n` are positive.
 fn nth(
     text: &str,
     pattern: &str,
@@ -269,7 +269,7 @@ fn nth(
 ) -> EvalResult<Option<(usize, usize)>> {
     let (options, global) = options(flags)?;
     no_global(global, name)?;
-    let (start, n) = (positive(start, "start")? as usize - 1, positive(n, "n")? as usize);
+    let (start, n) = (start as usize - 1, n as usize);
     if start > crate::io::char_count(text) {
         return Ok(None);
     }
@@ -282,6 +282,8 @@ fn nth(
 }
 
 fn instr(text: &str, pattern: &str, start: i32, n: i32, end_option: i32, flags: &str, group: i32) -> EvalResult<i32> {
+    positive(start, "start")?;
+    positive(n, "n")?;
     if !(0..=1).contains(&end_option) {
         return Err(invalid_parameter("endoption", end_option));
     }
@@ -292,6 +294,8 @@ fn instr(text: &str, pattern: &str, start: i32, n: i32, end_option: i32, flags: 
 }
 
 fn substr(text: &str, pattern: &str, start: i32, n: i32, flags: &str, group: i32) -> EvalResult<Option<Datum>> {
+    positive(start, "start")?;
+    positive(n, "n")?;
     let group = not_negative(group, "subexpr")?;
     let span = nth(text, pattern, start, n, flags, group, "regexp_substr")?;
     Ok(span.map(|span| piece(text, Some(span))))

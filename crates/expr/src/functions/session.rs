@@ -24,24 +24,30 @@ pub(super) const FUNCTIONS: &[Table] = &[&[
     ("to_regrole", |call, args| to_reg(call, args, SqlType::REGROLE)),
     ("to_regcollation", |call, args| to_reg(call, args, SqlType::REGCOLLATION)),
     scalar!("PG_char_to_encoding", |name: &str| encoding_number(name)),
-    scalar!("PG_encoding_to_char", |number: i32| if number == 6 {
-        "UTF8"
-    } else if number == 0 {
-        "SQL_ASCII"
-    } else {
-        ""
+    scalar!("PG_encoding_to_char", |number: i32| {
+        usize::try_from(number).ok().and_then(|at| ENCODINGS.get(at)).copied().unwrap_or("")
     }),
     scalar!("getdatabaseencoding", || "UTF8"),
     scalar!("pg_client_encoding", || "UTF8"),
 ]];
 
-/// UTF8 is the only encoding; clients ask for its number.
-fn encoding_number(name: &str) -> i32 {
-    match name.to_ascii_lowercase().replace(['-', '_'], "").as_str() {
-        "utf8" | "unicode" => 6,
-        "sqlascii" => 0,
-        _ => -1,
+/// By PostgreSQL's numbers. Data are always UTF8; clients ask for the numbers of others.
+const ENCODINGS: [&str; 42] = [
+    "SQL_ASCII", "EUC_JP", "EUC_CN", "EUC_KR", "EUC_TW", "EUC_JIS_2004", "UTF8", "MULE_INTERNAL", "LATIN1", "LATIN2",
+    "LATIN3", "LATIN4", "LATIN5", "LATIN6", "LATIN7", "LATIN8", "LATIN9", "LATIN10", "WIN1256", "WIN1258", "WIN866",
+    "WIN874", "KOI8R", "WIN1251", "WIN1252", "ISO_8859_5", "ISO_8859_6", "ISO_8859_7", "ISO_8859_8", "WIN1250",
+    "WIN1253", "WIN1254", "WIN1255", "WIN1257", "KOI8U", "SJIS", "BIG5", "GBK", "UHC", "GB18030", "JOHAB",
+    "SHIFT_JIS_2004",
+];
+
+/// The number of an encoding, -1 where there is none of the name.
+pub(super) fn encoding_number(name: &str) -> i32 {
+    let plain = |name: &str| name.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "");
+    let wanted = plain(name);
+    if wanted == "unicode" {
+        return 6;
     }
+    ENCODINGS.iter().position(|have| plain(have) == wanted).map_or(-1, |at| at as i32)
 }
 
 /// Version 4 of RFC 4122.

@@ -137,11 +137,11 @@ pub(crate) fn initcap(text: &str) -> String {
 
 fn pad(text: &str, len: i32, fill: &str, left: bool) -> EvalResult<String> {
     let len = usize::try_from(len).unwrap_or(0);
-    check_length(len)?;
     let have = char_count(text);
     if have >= len || fill.is_empty() {
         return Ok(text[..char_end(text, len)].to_owned());
     }
+    check_length(len)?;
     let padding = fill.chars().cycle().take(len - have);
     Ok(if left { padding.chain(text.chars()).collect() } else { text.chars().chain(padding).collect() })
 }
@@ -164,7 +164,7 @@ fn translate(text: &str, from: &str, to: &str) -> String {
 fn chr(code: i32) -> EvalResult<String> {
     match code {
         0 => Err(EvalError::new("54000", "null character not permitted")),
-        ..0 => Err(EvalError::new("54000", "character number must be positive")),
+        ..0 => Err(EvalError::new("22023", "character number must be positive")),
         0x11_0000.. => Err(EvalError::new("54000", format!("requested character too large for encoding: {code}"))),
         _ => match char::from_u32(code as u32) {
             Some(c) => Ok(c.to_string()),

@@ -49,9 +49,13 @@ impl Reader<'_> {
             return Err(too_many_dimensions(depth));
         }
         let mut items = Vec::new();
-        if self.peek() == Some('}') {
-            self.advance('}');
-            return Ok(items);
+        match self.peek() {
+            Some('}') if depth > 1 => return Err(self.malformed("Unexpected \"}\" character.")),
+            Some('}') => {
+                self.advance('}');
+                return Ok(items);
+            }
+            _ => {}
         }
         loop {
             let item = match self.peek() {

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 pub(crate) fn write_f64(out: &mut String, value: f64, extra_digits: i32) {
     if extra_digits > 0 {
-        shortest(out, value, &format!("{value:e}"), 15);
+        let reads_back = |text: &str| text.parse::<f64>() == Ok(value);
+        shortest(out, value, format!("{value:e}"), 15, f64::MANTISSA_DIGITS, |digits| format!("{value:.digits$e}"), reads_back);
     } else {
         general(out, value, (15 + extra_digits).max(1) as usize);
     }
@@ -12,7 +13,9 @@ pub(crate) fn write_f64(out: &mut String, value: f64, extra_digits: i32) {
 
 pub(crate) fn write_f32(out: &mut String, value: f32, extra_digits: i32) {
     if extra_digits > 0 {
-        shortest(out, f64::from(value), &format!("{value:e}"), 6);
+        let reads_back = |text: &str| text.parse::<f32>() == Ok(value);
+        let wide = f64::from(value);
+        shortest(out, wide, format!("{value:e}"), 6, f32::MANTISSA_DIGITS, |digits| format!("{value:.digits$e}"), reads_back);
     } else {
         general(out, f64::from(value), (6 + extra_digits).max(1) as usize);
     }
@@ -28,12 +31,64 @@ fn special(out: &mut String, value: f64) -> bool {
 }
 
 /// `scientific` is Rust's shortest form, `d.ddde-x`. From 10^`limit` on, and below 10^-4, with exponent.
-fn shortest(out: &mut String, value: f64, scientific: &str, limit: i32) {
+///
+/// Rust also takes a decimal that lies exactly in the middle between two floats, if it reads back; PostgreSQL
+/// takes only those that are nearer: it then shows more digits.
+fn shortest(
+    out: &mut String,
+    value: f64,
+    mut scientific: String,
+    limit: i32,
+    mantissa_bits: u32,
+    with_digits: impl Fn(usize) -> String,
+    reads_back: impl Fn(&str) -> bool,
+) {
     if special(out, value) {
         return;
     }
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
+    // Of two decimals that are equally near, the one with an even last digit: only long ones can be such.
+    let digits = scientific.bytes().take_while(|b| *b != b'e').filter(u8::is_ascii_digit).count();
+    if digits >= 16 {
+        let nearest = with_digits(digits - 1);
+        if reads_back(&nearest) {
+            scientific = nearest;
+        }
+    }
+    if is_midpoint(&scientific, mantissa_bits) {
+        let longer = (1..17).map(with_digits).find(|text| reads_back(text) && !is_midpoint(text, mantissa_bits));
+        scientific = longer.unwrap_or(scientific);
+    }
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let mantissa = if mantissa.contains('.') { mantissa.trim_end_matches('0').trim_end_matches('.') } else { mantissa };
     layout(out, mantissa, exponent.parse().unwrap_or(0), limit);
+}
+
+/// Whether a decimal has exactly one bit more than a float's mantissa: it is as far from the float below as
+/// from the one above.
+fn is_midpoint(scientific: &str, mantissa_bits: u32) -> bool {
+    let exact = || {
+        let (mantissa, exponent) = scientific.split_once('e')?;
+        let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+        let places = mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len() as i32);
+        let mut number: u128 = digits.parse().ok()?;
+        let exponent: i32 = exponent.parse::<i32>().ok()? - places;
+        if number == 0 {
+            return None;
+        }
+        // number * 10^exponent without its factors of two.
+        number >>= number.trailing_zeros();
+        if exponent >= 0 {
+            number = number.checked_mul(5_u128.checked_pow(exponent as u32)?)?;
+        } else {
+            let divisor = 5_u128.checked_pow(exponent.unsigned_abs())?;
+            if number % divisor != 0 {
+                return None;
+            }
+            number /= divisor;
+        }
+        Some(u128::BITS - number.leading_zeros() == mantissa_bits + 1)
+    };
+    exact().unwrap_or(false)
 }
 
 fn layout(out: &mut String, mantissa: &str, exponent: i32, limit: i32) {

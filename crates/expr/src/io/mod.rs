@@ -59,7 +59,7 @@ impl Datum {
             SqlType::INTERVAL => Datum::Interval(Box::new(parse_interval(text, ty.typmod, ctx)?)),
             SqlType::UUID => Datum::Uuid(character::parse_uuid(text)?),
             SqlType::JSON => {
-                crate::json::parse(text)?;
+                crate::json::check(text)?;
                 Datum::text(text)
             }
             SqlType::JSONB => Datum::Jsonb(Jsonb::parse(text)?.into()),

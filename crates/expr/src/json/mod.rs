@@ -8,7 +8,7 @@ mod write;
 
 use std::sync::Arc;
 
-pub(crate) use parse::{Node, NodeKind, parse};
+pub(crate) use parse::{Node, NodeKind, check, parse};
 pub(crate) use path::{array_index, node_at, value_at};
 pub(crate) use write::{escape_into, write_pretty};
 
@@ -65,10 +65,13 @@ impl Jsonb {
         Some(&pairs[at].1)
     }
 
-    /// Negative positions count from the end.
+    /// Negative positions count from the end. A scalar document counts as an array of it.
     pub fn element(&self, index: i64) -> Option<&Jsonb> {
-        let Jsonb::Array(elements) = self else { return None };
-        elements.get(array_index(index, elements.len())?)
+        match self {
+            Jsonb::Array(elements) => elements.get(array_index(index, elements.len())?),
+            Jsonb::Object(_) => None,
+            scalar => array_index(index, 1).map(|_| scalar),
+        }
     }
 
     pub fn type_name(&self) -> &'static str {

@@ -47,15 +47,19 @@ impl Node<'_> {
 
 /// 22P02 where the text is not one JSON value.
 pub(crate) fn parse(text: &str) -> EvalResult<Node<'_>> {
-    let mut parser = Parser { text, at: 0 };
-    let node = parser.value(0)?;
-    parser.skip_blanks();
-    if parser.at < text.len() { Err(parser.unexpected("Expected end of input")) } else { Ok(node) }
+    Parser { text, at: 0, keep_escapes: false }.document()
+}
+
+/// As [`parse`] for the input of type json, which leaves escapes as they are: `"\ud800"` is JSON, though no
+/// text can be made of it.
+pub(crate) fn check(text: &str) -> EvalResult<()> {
+    Parser { text, at: 0, keep_escapes: true }.document().map(drop)
 }
 
 struct Parser<'a> {
     text: &'a str,
     at: usize,
+    keep_escapes: bool,
 }
 
 fn syntax(detail: impl Into<String>) -> EvalError {
@@ -63,6 +67,12 @@ fn syntax(detail: impl Into<String>) -> EvalError {
 }
 
 impl<'a> Parser<'a> {
+    fn document(mut self) -> EvalResult<Node<'a>> {
+        let node = self.value(0)?;
+        self.skip_blanks();
+        if self.at < self.text.len() { Err(self.unexpected("Expected end of input")) } else { Ok(node) }
+    }
+
     fn skip_blanks(&mut self) {
         let rest = &self.text.as_bytes()[self.at..];
         self.at += rest.iter().take_while(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r')).count();
@@ -232,6 +242,7 @@ impl<'a> Parser<'a> {
     fn unicode_escape(&mut self) -> EvalResult<char> {
         let high = self.four_hex_digits()?;
         match high {
+            _ if self.keep_escapes => Ok(char::REPLACEMENT_CHARACTER),
             0 => Err(EvalError::new("22P05", "unsupported Unicode escape sequence")
                 .with_detail("\\u0000 cannot be converted to text.")),
             0xd800..=0xdbff => {

@@ -1,19 +1,20 @@
 //! Rounding, cutting, and the declared precision of a column.
 
 use super::arithmetic::power_of_ten;
-use super::{Numeric, Repr};
+use super::{Numeric, Repr, SCALE_MAX};
 use crate::{EvalError, EvalResult};
 
-const ROUND_SCALE_MAX: i32 = 2000;
+/// The furthest place before the point that digits can be at.
+const ROUND_SCALE_MIN: i32 = -4 * (super::WEIGHT_MAX + 1) - 1;
 
 impl Numeric {
     /// To `scale` digits behind the point (before it, where negative), half away from zero.
     pub fn round(&self, scale: i32) -> EvalResult<Numeric> {
-        self.cut(scale.clamp(-ROUND_SCALE_MAX, ROUND_SCALE_MAX), true)
+        self.cut(scale.clamp(ROUND_SCALE_MIN, SCALE_MAX), true)
     }
 
     pub fn trunc(&self, scale: i32) -> EvalResult<Numeric> {
-        self.cut(scale.clamp(-ROUND_SCALE_MAX, ROUND_SCALE_MAX), false)
+        self.cut(scale.clamp(ROUND_SCALE_MIN, SCALE_MAX), false)
     }
 
     fn cut(&self, scale: i32, round: bool) -> EvalResult<Numeric> {

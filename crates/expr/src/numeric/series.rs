@@ -84,6 +84,9 @@ impl Numeric {
         if self.is_nan() || value.is_nan() {
             return Ok(Numeric::NAN);
         }
+        if self.signum() < 0 || value.signum() < 0 {
+            return Err(EvalError::new("2201E", "cannot take logarithm of a negative number"));
+        }
         let (base, number) = (self.logarithm_operand()?, value.logarithm_operand()?);
         let (Some(base), Some(number)) = (base, number) else {
             return Ok(match (self.is_finite(), value.is_finite()) {
@@ -128,8 +131,8 @@ impl Numeric {
             let odd = exponent.is_integer() && !exponent.rem(&Numeric::from(2_i32))?.is_zero();
             return match exponent.signum() {
                 0 => Ok(Numeric::ONE),
-                -1 => Ok(Numeric::ZERO),
                 _ if self.signum() < 0 && !exponent.is_integer() => Err(complex_result()),
+                -1 => Ok(Numeric::ZERO),
                 _ if self.signum() < 0 && odd => Ok(Numeric::NEG_INFINITY),
                 _ => Ok(Numeric::INFINITY),
             };
@@ -254,7 +257,7 @@ fn ln_decimal_weight(value: &Digits) -> i32 {
 fn power(base: &Digits, exponent: &Digits) -> EvalResult<Digits> {
     let whole = exponent.is_integer().then(|| exponent.clone().with_scale(0).to_scaled()).flatten();
     if let Some(n) = whole.and_then(|(n, _)| i32::try_from(n).ok()) {
-        return power_of_integer(base, n, exponent.scale);
+        return power_of_integer(base, n);
     }
     if base.is_zero() {
         return Ok(Digits::zero(SIGNIFICANT_DIGITS_MIN));
@@ -282,20 +285,9 @@ fn power(base: &Digits, exponent: &Digits) -> EvalResult<Digits> {
     Ok(if negative { result.negated() } else { result })
 }
 
-/// Multiplies by the bits of the exponent.
-fn power_of_integer(base: &Digits, exponent: i32, exponent_scale: i32) -> EvalResult<Digits> {
-    let head = base.digits.iter().take(4);
-    let (head, weight) = head.enumerate().fold((0.0, base.weight * 4), |(value, weight), (at, digit)| {
-        (value * 10_000.0 + f64::from(*digit), if at > 0 { weight - 4 } else { weight })
-    });
-    let decimals = if base.is_zero() { 0.0 } else { (head.log10() + f64::from(weight)) * f64::from(exponent) };
-    if decimals > f64::from((WEIGHT_MAX + 1) * 4) {
-        return Err(overflow());
-    }
-    if decimals < -f64::from(DISPLAY_SCALE_MAX + 1) {
-        return Ok(Digits::zero(DISPLAY_SCALE_MAX));
-    }
-    let scale = result_scale(decimals as i32, base.scale.max(exponent_scale));
+/// Multiplies by the bits of the exponent. The result shows 16 digits behind the point, or as many as the base.
+fn power_of_integer(base: &Digits, exponent: i32) -> EvalResult<Digits> {
+    let scale = SIGNIFICANT_DIGITS_MIN.max(base.scale).clamp(0, DISPLAY_SCALE_MAX);
     match exponent {
         0 => return Ok(rounded(one(), scale)),
         1 => return Ok(rounded(base.clone(), scale)),
@@ -306,6 +298,17 @@ fn power_of_integer(base: &Digits, exponent: i32, exponent_scale: i32) -> EvalRe
     }
     if base.is_zero() {
         return if exponent < 0 { Err(division_by_zero()) } else { Ok(Digits::zero(scale)) };
+    }
+    let head = base.digits.iter().take(4).enumerate();
+    let (head, weight) = head.fold((0.0, base.weight * 4), |(value, weight), (at, digit)| {
+        (value * 10_000.0 + f64::from(*digit), if at > 0 { weight - 4 } else { weight })
+    });
+    let decimals = (head.log10() + f64::from(weight)) * f64::from(exponent);
+    if decimals > f64::from(3 * WEIGHT_MAX * 4) {
+        return Err(overflow());
+    }
+    if decimals + 1.0 < -f64::from(scale) || decimals + 1.0 < -f64::from(DISPLAY_SCALE_MAX) {
+        return Ok(Digits::zero(scale));
     }
     let significant = (1 + scale + decimals as i32 + f64::from(exponent).abs().ln() as i32 + GUARD).max(1);
     let keep = |value: Digits| {
@@ -345,7 +348,7 @@ mod tests {
         assert_eq!(n("1").exp().unwrap().to_string(), "2.7182818284590452");
         assert_eq!(n("10").exp().unwrap().to_string(), "22026.465794806717");
         assert_eq!(n("2").ln().unwrap().to_string(), "0.6931471805599453");
-        assert_eq!(n("2").power(&n("10")).unwrap().to_string(), "1024.0000000000000");
+        assert_eq!(n("2").power(&n("10")).unwrap().to_string(), "1024.0000000000000000");
         assert_eq!(n("2").power(&n("0.5")).unwrap().to_string(), "1.4142135623730950");
         assert_eq!(n("10").log(&n("1000")).unwrap().to_string(), "3.0000000000000000");
         assert_eq!(

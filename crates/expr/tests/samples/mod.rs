@@ -672,8 +672,6 @@ pub fn inputs() -> Vec<(SqlType, Vec<&'static str>)> {
         ),
         (T::REGPROC, vec!["now", "lower", "nosuch", "pg_catalog.now"]),
         (T::REGPROCEDURE, vec!["lower(text)", "abs(integer)", "nosuch(int)", "now()"]),
-        (expr::types::parse_name("varchar(3)").unwrap(), vec!["abc", "abcd", "abc  ", "äöü"]),
-        (expr::types::parse_name("char(3)").unwrap(), vec!["a", "abcd", "abc  ", ""]),
         (
             expr::types::parse_name("numeric(4,2)").unwrap(),
             vec!["12.345", "99.994", "99.995", "100", "NaN", "Infinity", "-99.99"],
