@@ -148,3 +148,6 @@ async fn make(cx: &VirtualContext<'_>, equal: &Equal<'_>) -> SqlResult<Vec<Row>>
     };
     Ok(rows)
 }
+
+#[cfg(test)]
+mod tests;
