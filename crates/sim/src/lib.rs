@@ -41,6 +41,6 @@ pub use gateway::{Gateway, Gateways, Outcome};
 pub use host::{ClockFaults, DiskDelay, SimHost};
 pub use network::{LinkFaults, SimEndpoint, SimNetwork};
 pub use random::Random;
-pub use run::{SimOptions, SimReport, simulate};
+pub use run::{SimOptions, SimReport, simulate, simulate_twice};
 pub use trace::{Event, Happening, TraceHash};
 pub use world::{Violation, World};

@@ -19,11 +19,13 @@ pub struct SimOptions {
     pub duration: Duration,
     pub nodes: usize,
     pub faults: Vec<Fault>,
+    /// A guard to take away (docs/sabotage.md). Only in builds with the feature `sabotage`.
+    pub sabotage: Option<&'static str>,
 }
 
 impl SimOptions {
     pub fn new(seed: u64) -> SimOptions {
-        SimOptions { seed, duration: Duration::from_secs(60), nodes: 3, faults: Fault::ALL.to_vec() }
+        SimOptions { seed, duration: Duration::from_secs(60), nodes: 3, faults: Fault::ALL.to_vec(), sabotage: None }
     }
 }
 
@@ -77,11 +79,33 @@ impl fmt::Display for SimReport {
 
 /// Runs one seed on the calling thread.
 pub fn simulate(options: &SimOptions) -> SimReport {
+    set_sabotage(options.sabotage);
     World::run(options.seed, |world| async move {
         let run = Run::new(&world, options);
         run.play().await;
         run.report()
     })
+}
+
+/// Runs one seed twice. If the second story is another one, something in the code looks past `env`, and no
+/// seed can be trusted: a violation like any other.
+pub fn simulate_twice(options: &SimOptions) -> SimReport {
+    let (mut first, second) = (simulate(options), simulate(options));
+    if first != second {
+        let what = format!("the first run has hash {}, the second {}", first.hash, second.hash);
+        first.violations.push(Violation { invariant: "same_story_twice", what });
+    }
+    first
+}
+
+#[cfg(feature = "sabotage")]
+fn set_sabotage(name: Option<&'static str>) {
+    env::set_sabotage(name);
+}
+
+#[cfg(not(feature = "sabotage"))]
+fn set_sabotage(name: Option<&'static str>) {
+    assert!(name.is_none(), "guards can be taken away only in builds with the feature `sabotage`");
 }
 
 /// Limits after which something that should have healed has not.

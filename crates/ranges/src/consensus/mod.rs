@@ -183,6 +183,7 @@ impl Consensus {
             Some(bytes) => decode_hard_state(bytes.clone()).map_err(|error| Defect::Unreadable(error.to_string()))?,
             None => HardState::default(),
         };
+        let hard_state = if env::sabotage("forget_votes") { HardState { vote: 0, ..hard_state } } else { hard_state };
         if hard_state.commit > last {
             return Err(Defect::LostEntries { last, commit: hard_state.commit });
         }
