@@ -1,9 +1,11 @@
-//! What a node tells the system range's leader by itself: that it lives, what it holds, who waits for whom.
+//! What a node tells the system range's leader by itself: that it lives, what it holds, who waits for whom; and
+//! what it is told in answer: who else is there, whose sessions are over, what is garbage.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use env::{Env, Mono};
-use keyspace::NodeId;
+use keyspace::{NodeId, Timestamp};
 use parking_lot::Mutex;
 use placement::{Neighbours, Placement};
 use ranges::Store;
@@ -27,13 +29,28 @@ pub struct Heartbeat {
     pub contact: Arc<Contact>,
 }
 
-/// When the leader last answered.
+/// What the leader and this node know of each other.
 #[derive(Debug, Default)]
-pub struct Contact(Mutex<Option<Mono>>);
+pub struct Contact {
+    last: Mutex<Option<Mono>>,
+    life: Mutex<Timestamp>,
+    garbage_floor: Mutex<Timestamp>,
+}
 
 impl Contact {
+    /// When the leader last answered.
     pub fn last(&self) -> Option<Mono> {
-        *self.0.lock()
+        *self.last.lock()
+    }
+
+    /// Nobody reads at or below it any more, as the leader says.
+    pub fn garbage_floor(&self) -> Timestamp {
+        *self.garbage_floor.lock()
+    }
+
+    /// A number that was issued before the first session of this process began.
+    pub fn set_life(&self, life: Timestamp) {
+        *self.life.lock() = life;
     }
 }
 
@@ -47,12 +64,12 @@ pub fn load_neighbours(engine: &dyn Engine) -> storage::Result<Vec<NodeInfo>> {
 
 impl Heartbeat {
     pub async fn run(self, mut stopping: watch::Receiver<bool>) {
-        let mut reported_waits = false;
+        let mut reported = Reported::default();
         loop {
             tokio::select! {
                 biased;
                 _stopped = stopping.wait_for(|stopping| *stopping) => return,
-                () = self.beat(&mut reported_waits) => {}
+                () = self.beat(&mut reported) => {}
             }
             let rest = self.env.sleep(self.env.knobs().node_heartbeat);
             tokio::select! {
@@ -63,24 +80,32 @@ impl Heartbeat {
         }
     }
 
-    async fn beat(&self, reported_waits: &mut bool) {
+    async fn beat(&self, reported: &mut Reported) {
         let (env, leader) = (&self.env, self.placement.leader());
         if let Some(hint) = self.store.leader_view(keyspace::SYSTEM_RANGE).and_then(|view| view.leader) {
             leader.hint(hint);
         }
-        let status = NodeStatus { node: self.node, info: self.info.clone(), replicas: self.store.statuses(), oldest_read: None };
+        let life = *self.contact.life.lock();
+        let status = NodeStatus { node: self.node, info: self.info.clone(), replicas: self.store.statuses(), life, oldest_read: None };
         let answer = leader.ask_within(env.knobs().node_expiry, || ClusterRequest::Heartbeat(status.clone())).await;
         match answer {
-            Ok(ClusterReply::Heartbeat { nodes }) => {
-                *self.contact.0.lock() = Some(env.now());
+            Ok(ClusterReply::Heartbeat { nodes, sessions_over, garbage_floor }) => {
+                *self.contact.last.lock() = Some(env.now());
+                *self.contact.garbage_floor.lock() = garbage_floor;
+                for (node, before) in sessions_over {
+                    if reported.sessions_over.get(&node) != Some(&before) {
+                        self.store.end_sessions(node, before);
+                        reported.sessions_over.insert(node, before);
+                    }
+                }
                 self.learn(&nodes).await;
             }
             Ok(_) => tracing::warn!("a heartbeat got an answer of another kind"),
             Err(error) => tracing::info!(%error, "the system range's leader does not answer"),
         }
         let edges = self.store.wait_edges();
-        if !edges.is_empty() || *reported_waits {
-            *reported_waits = !edges.is_empty();
+        if !edges.is_empty() || reported.waits {
+            reported.waits = !edges.is_empty();
             let report = leader.ask_within(env.knobs().node_heartbeat, || ClusterRequest::WaitsFor { edges: edges.clone() }).await;
             if let Err(error) = report {
                 tracing::debug!(%error, "waits could not be reported");
@@ -98,6 +123,13 @@ impl Heartbeat {
             tracing::error!(%error, "the list of nodes could not be written");
         }
     }
+}
+
+/// What was said and done last time.
+#[derive(Default)]
+struct Reported {
+    waits: bool,
+    sessions_over: BTreeMap<NodeId, Timestamp>,
 }
 
 /// Durable when it returns.

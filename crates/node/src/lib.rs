@@ -19,6 +19,7 @@ mod config;
 mod directory;
 mod error;
 mod form;
+mod garbage;
 mod heartbeat;
 mod home;
 mod listeners;

@@ -17,6 +17,7 @@ use txn::TxnClient;
 
 use crate::directory::{ClusterDirectory, ClusterOutside};
 use crate::form::{self, Place};
+use crate::garbage::GarbageCollection;
 use crate::heartbeat::{Contact, Heartbeat, keep_neighbours, load_neighbours};
 use crate::oracle::ClusterOracle;
 use crate::service::{Membership, NodeService};
@@ -136,6 +137,8 @@ impl Node {
             contact: contact.clone(),
         };
         env.spawn("heartbeat", heartbeat.run(stopping.subscribe()));
+        let garbage = GarbageCollection { env: env.clone(), store: store.clone(), contact: contact.clone() };
+        env.spawn("garbage", garbage.run(stopping.subscribe()));
         let stage = Mutex::new(Stage::Starting("the node is starting".into()));
         let node = Node(Arc::new(Inner {
             env,
@@ -258,17 +261,24 @@ impl Node {
             let attempt = tokio::select! {
                 biased;
                 _stopped = stopping.wait_for(|stopping| *stopping) => return,
-                attempt = sql::catalog::bootstrap(&self.0.txn) => attempt,
+                attempt = self.prepare() => attempt,
             };
             let next = match attempt {
                 Ok(()) => Stage::Ready,
-                Err(error) => Stage::Starting(format!("the node waits for a quorum: {error}")),
+                Err(why) => Stage::Starting(format!("the node waits for a quorum: {why}")),
             };
             if self.enter(next) {
                 return;
             }
             self.0.env.sleep(Duration::from_millis(200)).await;
         }
+    }
+
+    /// What has to be done before the first session begins.
+    async fn prepare(&self) -> Result<(), String> {
+        let life = self.0.placement.timestamps().fresh().await.map_err(|error| error.to_string())?;
+        self.0.contact.set_life(life.first);
+        sql::catalog::bootstrap(&self.0.txn).await.map_err(|error| error.to_string())
     }
 
     /// True when there is nothing more to wait for.

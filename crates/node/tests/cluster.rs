@@ -7,7 +7,8 @@ use bytes::Bytes;
 use env::Knobs;
 use keyspace::{Key, TableId, table_span};
 use node::{Cluster, ClusterOptions, Disk};
-use txn::{Isolation, TxnOptions, Visible};
+use rpc::range::{LockMode, LockSpec, LockWait};
+use txn::{Isolation, Transaction, TxnError, TxnOptions, Visible};
 
 fn quick() -> Knobs {
     Knobs {
@@ -83,4 +84,82 @@ async fn three_nodes_replicate_and_survive_the_loss_of_any() {
         assert_eq!(limited("reading again", read(&cluster, index, "a")).await, seen);
     }
     limited("stopping all", cluster.shut_down()).await;
+}
+
+/// Which node leads the system range, as the nodes that can see each other say.
+async fn leader_of_system_range(cluster: &Cluster, among: &[usize]) -> usize {
+    loop {
+        let leads = |index: &&usize| cluster.node(**index).placement().survey().is_some();
+        if let Some(index) = among.iter().find(leads) {
+            return *index;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_isolated_oracle_answers_nobody_and_another_takes_over() {
+    let cluster = limited("starting", Cluster::start(options(3))).await.unwrap();
+    let old = leader_of_system_range(&cluster, &[0, 1, 2]).await;
+    let others: Vec<usize> = (0..3).filter(|index| *index != old).collect();
+    let before = cluster.node(old).placement().timestamps().fresh().await.unwrap().first;
+    cluster.network().isolate(&[cluster.address(old)]);
+
+    let begin = std::time::Instant::now();
+    let after = limited("taking over", cluster.node(others[0]).placement().timestamps().fresh()).await.unwrap().first;
+    assert!(after > before);
+    println!("a number after {:?}", begin.elapsed());
+    limited("writing", write(&cluster, others[1], "a", "after")).await;
+    // Nothing the isolated node could say would be true.
+    let isolated = cluster.node(old).placement().timestamps();
+    let answer = tokio::time::timeout(Duration::from_millis(500), isolated.fresh()).await;
+    assert!(answer.is_err() || answer.is_ok_and(|answer| answer.is_err()));
+
+    cluster.network().heal();
+    let healed = limited("healing", cluster.node(old).placement().timestamps().fresh()).await.unwrap().first;
+    assert!(healed > after);
+    assert_eq!(limited("reading", read(&cluster, old, "a")).await.as_deref(), Some("after"));
+    limited("stopping", cluster.shut_down()).await;
+}
+
+async fn lock(txn: &Transaction, name: &str) -> Result<(), TxnError> {
+    let spec = LockSpec { mode: LockMode::Update, wait: LockWait::Block { timeout: None }, absent_too: true };
+    match txn.get_many(&[key(name)], Some(spec), Visible::EarlierStatements, false).await {
+        Ok(_) | Err(TxnError::StatementRestart { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deadlock_over_two_nodes_is_broken() {
+    let cluster = limited("starting", Cluster::start(options(3))).await.unwrap();
+    limited("splitting", cluster.node(0).txn().split_at(key("m"))).await.unwrap();
+    limited("replicating the halves", cluster.until_replicated()).await;
+    let led_apart = || {
+        let survey = cluster.running().find_map(|node| node.placement().survey())?;
+        let leader_of = |name: &str| survey.ranges.iter().find(|range| range.descriptor.span.contains(&key(name)))?.leader;
+        Some(leader_of("a")? != leader_of("z")?)
+    };
+    limited("spreading leaders", async {
+        while led_apart() != Some(true) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let one = cluster.node(0).txn().begin(SERIALIZABLE).await.unwrap();
+    let two = cluster.node(1).txn().begin(SERIALIZABLE).await.unwrap();
+    limited("locking", async { lock(&one, "a").await.and(lock(&two, "z").await) }).await.unwrap();
+    let crossed = async { tokio::join!(lock(&one, "z"), async {
+        let outcome = lock(&two, "a").await;
+        // The victim's locks are given up, as `sql` does it, and the other goes on.
+        if outcome.is_err() {
+            two.rollback().await;
+        }
+        outcome
+    }) };
+    let (first, second) = limited("breaking the deadlock", crossed).await;
+    assert_eq!(first, Ok(()), "the older one goes on");
+    assert!(matches!(second, Err(TxnError::Deadlock { .. })), "the younger one gives way: {second:?}");
+    one.rollback().await;
+    limited("stopping", cluster.shut_down()).await;
 }

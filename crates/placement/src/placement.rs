@@ -121,8 +121,7 @@ impl Shared {
                 None => Err(self.not_leader()),
             },
             ClusterRequest::Heartbeat(status) => {
-                let nodes = self.must_lead()?.heartbeat(self, status).await?;
-                Ok(ClusterReply::Heartbeat { nodes })
+                self.must_lead()?.heartbeat(self, status).await
             }
             ClusterRequest::Locate { key } => {
                 let (descriptor, leader) = self.must_lead()?.locate(&key)?;
@@ -213,9 +212,22 @@ impl Shared {
                 deadlocks_searched = now;
                 self.break_deadlocks(&leading).await;
             }
+            self.bury_the_dead(&leading).await;
             let decisions = leading.plan(self.env.now(), self.env.knobs().repair_after);
             futures::future::join_all(decisions.into_iter().map(|decision| self.carry_out(&leading, decision))).await;
             let _news = self.env.timeout(self.env.knobs().node_heartbeat, self.news.notified()).await;
+        }
+    }
+
+    /// Nodes that are silent for too long lose their sessions. What they began before a number taken now is over.
+    async fn bury_the_dead(&self, leading: &Leading) {
+        let dead = leading.newly_dead(self.env.now());
+        if dead.is_empty() {
+            return;
+        }
+        if let Ok(reply) = self.oracle.timestamps(1).await {
+            tracing::info!(?dead, "nodes are silent for too long: their sessions are over");
+            leading.bury(&dead, reply.first, self.env.now());
         }
     }
 

@@ -2,14 +2,17 @@
 //!
 //! Membership is persisted; signs of life are not. They are counted on the monotonic clock of the leader: a
 //! new leader gives every node the time of one expiry before it calls it dead.
+//!
+//! A node's sessions live as long as it does: when it is declared dead, and when it comes back as another
+//! process, the sessions that began before are over, and with them their locks.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use env::Mono;
-use keyspace::NodeId;
-use rpc::cluster::{JoinRequest, NodeInfo};
+use keyspace::{NodeId, Timestamp};
+use rpc::cluster::{JoinRequest, NodeInfo, NodeStatus};
 use rpc::codec::{self, DecodeError};
 
 pub const NODES: &str = "nodes";
@@ -26,13 +29,30 @@ struct Member {
     token: u64,
     info: NodeInfo,
     heard: Mono,
+    /// What it last said it reads at; `None` until it has spoken to this leader.
+    reads: Option<Reads>,
+    /// Sessions that began before are over.
+    sessions_over: Timestamp,
+    /// It was declared dead, and has not been heard since.
+    is_buried: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Reads {
+    oldest: Option<Timestamp>,
+}
+
+impl Member {
+    fn new(token: u64, info: NodeInfo, now: Mono) -> Member {
+        Member { token, info, heard: now, reads: None, sessions_over: Timestamp::ZERO, is_buried: false }
+    }
 }
 
 impl Registry {
     /// `persisted`: what [`Registry::encode`] made.
     pub fn load(persisted: Option<Bytes>, expiry: Duration, now: Mono) -> Result<Registry, DecodeError> {
         let members: Vec<(u64, NodeInfo)> = persisted.map(codec::decode_record).transpose()?.unwrap_or_default();
-        let nodes = members.into_iter().map(|(token, info)| (info.node, Member { token, info, heard: now })).collect();
+        let nodes = members.into_iter().map(|(token, info)| (info.node, Member::new(token, info, now))).collect();
         Ok(Registry { nodes, expiry })
     }
 
@@ -59,16 +79,20 @@ impl Registry {
             silent_ms: 0,
             live: true,
         };
-        let member = Member { token: request.token, info: info.clone(), heard: now };
+        let member = Member::new(request.token, info.clone(), now);
         let before = self.nodes.insert(node, member);
         before.is_none_or(|before| before.info.rpc_address != info.rpc_address || before.token != request.token)
     }
 
     /// A sign of life. `None` for a node that is not a member; else whether its addresses are new and have
     /// to be persisted.
-    pub fn heartbeat(&mut self, info: &NodeInfo, now: Mono) -> Option<bool> {
-        let member = self.nodes.get_mut(&info.node)?;
+    pub fn heartbeat(&mut self, status: &NodeStatus, now: Mono) -> Option<bool> {
+        let info = &status.info;
+        let member = self.nodes.get_mut(&status.node)?;
         member.heard = now;
+        member.is_buried = false;
+        member.reads = Some(Reads { oldest: status.oldest_read });
+        member.sessions_over = member.sessions_over.max(status.life);
         let known = &mut member.info;
         let is_news = known.rpc_address != info.rpc_address || known.sql_address != info.sql_address || known.http_address != info.http_address;
         if is_news {
@@ -77,6 +101,41 @@ impl Registry {
             known.http_address.clone_from(&info.http_address);
         }
         Some(is_news)
+    }
+
+    /// Nodes that have been silent for too long and are not declared dead yet.
+    pub fn newly_dead(&self, now: Mono) -> Vec<NodeId> {
+        let is_dead = |member: &&Member| !member.is_buried && now.since(member.heard) >= self.expiry;
+        self.nodes.values().filter(is_dead).map(|member| member.info.node).collect()
+    }
+
+    /// Declares nodes dead: their sessions that began before `before` are over.
+    pub fn bury(&mut self, nodes: &[NodeId], before: Timestamp, now: Mono) {
+        for node in nodes {
+            if let Some(member) = self.nodes.get_mut(node)
+                && now.since(member.heard) >= self.expiry
+            {
+                member.is_buried = true;
+                member.sessions_over = member.sessions_over.max(before);
+            }
+        }
+    }
+
+    pub fn sessions_over(&self) -> Vec<(NodeId, Timestamp)> {
+        let over = self.nodes.iter().filter(|(_, member)| member.sessions_over > Timestamp::ZERO);
+        over.map(|(node, member)| (*node, member.sessions_over)).collect()
+    }
+
+    /// The highest number at or below `wanted` that no session reads at or below. Zero while somebody who may
+    /// have sessions has not said what they read.
+    pub fn garbage_floor(&self, wanted: Timestamp) -> Timestamp {
+        let may_read = self.nodes.values().filter(|member| !member.is_buried);
+        let limits = may_read.map(|member| match member.reads {
+            None => Timestamp::ZERO,
+            Some(Reads { oldest: None }) => wanted,
+            Some(Reads { oldest: Some(oldest) }) => oldest.before(),
+        });
+        limits.fold(wanted, Timestamp::min)
     }
 
     pub fn list(&self, now: Mono) -> Vec<NodeInfo> {
@@ -110,8 +169,9 @@ mod tests {
         assert_eq!(registry.with_token(22), Some(NodeId(2)));
 
         let later = Mono(0) + Duration::from_secs(6);
+        let status = |info: NodeInfo| NodeStatus { node: info.node, info, replicas: vec![], life: Timestamp(30), oldest_read: None };
         let info = registry.list(later)[1].clone();
-        assert_eq!(registry.heartbeat(&info, later), Some(false));
+        assert_eq!(registry.heartbeat(&status(info.clone()), later), Some(false));
         let live = |registry: &Registry, now| registry.list(now).iter().map(|info| info.live).collect::<Vec<_>>();
         assert_eq!(live(&registry, later), [false, true]);
 
@@ -120,6 +180,37 @@ mod tests {
         assert_eq!(loaded.with_token(11), Some(NodeId(1)));
 
         let stranger = NodeInfo { node: NodeId(9), ..info };
-        assert_eq!(registry.heartbeat(&stranger, later), None);
+        assert_eq!(registry.heartbeat(&status(stranger), later), None);
+    }
+
+    #[test]
+    fn sessions_end_with_their_node_and_hold_the_garbage_floor_down() {
+        let expiry = Duration::from_secs(5);
+        let mut registry = Registry::load(None, expiry, Mono(0)).unwrap();
+        registry.join(NodeId(1), &request(1), Mono(0));
+        registry.join(NodeId(2), &request(2), Mono(0));
+        let status = |node: u64, life: u64, oldest: Option<u64>| {
+            let info = Registry::load(None, expiry, Mono(0)).map(|mut empty| {
+                empty.join(NodeId(node), &request(node), Mono(0));
+                empty.list(Mono(0)).remove(0)
+            });
+            NodeStatus { node: NodeId(node), info: info.unwrap(), replicas: vec![], life: Timestamp(life), oldest_read: oldest.map(Timestamp) }
+        };
+        registry.heartbeat(&status(1, 100, None), Mono(0));
+        assert_eq!(registry.garbage_floor(Timestamp(900)), Timestamp::ZERO, "node 2 has not spoken");
+        registry.heartbeat(&status(2, 200, Some(500)), Mono(0));
+        assert_eq!(registry.garbage_floor(Timestamp(900)), Timestamp(499));
+        assert_eq!(registry.sessions_over(), [(NodeId(1), Timestamp(100)), (NodeId(2), Timestamp(200))]);
+
+        let later = Mono(0) + expiry;
+        registry.heartbeat(&status(1, 100, None), later);
+        assert_eq!(registry.newly_dead(later), [NodeId(2)]);
+        registry.bury(&[NodeId(2)], Timestamp(800), later);
+        assert!(registry.newly_dead(later).is_empty());
+        assert_eq!(registry.sessions_over()[1], (NodeId(2), Timestamp(800)));
+        assert_eq!(registry.garbage_floor(Timestamp(900)), Timestamp(900));
+
+        registry.heartbeat(&status(2, 850, None), later);
+        assert_eq!(registry.sessions_over()[1], (NodeId(2), Timestamp(850)), "it lives another life");
     }
 }

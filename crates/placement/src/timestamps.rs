@@ -72,6 +72,11 @@ impl LocalOracle {
         }
     }
 
+    /// All numbers given out so far are below it; zero while this node does not serve.
+    pub fn next(&self) -> Timestamp {
+        self.oracle.lock().next().unwrap_or_default()
+    }
+
     pub fn announce(&self, txn: TxnId) -> KvResult<()> {
         if self.oracle.lock().announce(txn, self.env.now()) { Ok(()) } else { Err(self.not_leader()) }
     }

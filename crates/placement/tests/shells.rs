@@ -226,7 +226,7 @@ async fn nodes_join_once_and_the_directory_survives_a_leader() {
         keys: 0,
         caught_up: vec![],
     };
-    let status = NodeStatus { node: NodeId(1), info: info(1), replicas: vec![replica], oldest_read: None };
+    let status = NodeStatus { node: NodeId(1), info: info(1), replicas: vec![replica], life: Timestamp::ZERO, oldest_read: None };
     let leader = cluster.placements[0].leader();
     leader.ask(|| ClusterRequest::Heartbeat(status.clone())).await.unwrap();
 
@@ -236,7 +236,7 @@ async fn nodes_join_once_and_the_directory_survives_a_leader() {
         let ClusterReply::Joined { node, nodes, cluster: 7 } = reply else { panic!("{reply:?}") };
         assert_eq!((node, nodes.len()), (NodeId(2), 2));
     }
-    let stranger = NodeStatus { node: NodeId(9), info: info(9), replicas: vec![], oldest_read: None };
+    let stranger = NodeStatus { node: NodeId(9), info: info(9), replicas: vec![], life: Timestamp::ZERO, oldest_read: None };
     let refusal = leader.ask(|| ClusterRequest::Heartbeat(stranger.clone())).await.unwrap_err();
     assert_eq!(refusal, KvError::NotSupported { what: "n9 is not a member of this cluster".into() });
 

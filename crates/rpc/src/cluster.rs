@@ -44,7 +44,14 @@ pub enum ClusterReply {
     /// The first of the allocated ids.
     Ids { first: u64 },
     Joined { cluster: u64, node: NodeId, nodes: Vec<NodeInfo> },
-    Heartbeat { nodes: Vec<NodeInfo> },
+    Heartbeat {
+        nodes: Vec<NodeInfo>,
+        /// Of each of these nodes, the sessions that began before this number are over: the node was declared
+        /// dead, or lives another life. Their locks are given up.
+        sessions_over: Vec<(NodeId, Timestamp)>,
+        /// Nobody reads at or below it any more (rule 16).
+        garbage_floor: Timestamp,
+    },
     Located { descriptor: RangeDescriptor, leader: Option<NodeId> },
     Survey(Survey),
     Hello { cluster: Option<u64>, node: Option<NodeId>, protocol: u32, nodes: Vec<NodeInfo> },
@@ -101,6 +108,9 @@ pub struct NodeStatus {
     pub info: NodeInfo,
     /// Every replica on the node.
     pub replicas: Vec<ReplicaStatus>,
+    /// A number that the oracle gave to this life of the node before its first session began; zero until it
+    /// has one. Sessions of an earlier life are over.
+    pub life: Timestamp,
     /// The oldest number an open transaction of this node reads at.
     pub oldest_read: Option<Timestamp>,
 }

@@ -128,8 +128,12 @@ impl Oracle {
         self.state = State::Follower;
     }
 
-    pub fn is_serving(&self) -> bool {
-        matches!(self.state, State::Serving(_))
+    /// All numbers given out are below it. `None` while not serving.
+    pub fn next(&self) -> Option<Timestamp> {
+        match &self.state {
+            State::Serving(serving) => Some(Timestamp(serving.next)),
+            State::Follower | State::Syncing(_) => None,
+        }
     }
 
     /// Takes `count` consecutive numbers. `look` reads the catalog's version key

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use env::{Env, Mono};
-use keyspace::{Key, NodeId, SYSTEM_RANGE};
+use keyspace::{Key, NodeId, SYSTEM_RANGE, Timestamp};
 use parking_lot::Mutex;
 use rpc::cluster::{ClusterReply, ClusterResponse, IdKind, JoinRequest, NodeInfo, NodeStatus, Survey, WaitEdge};
 use rpc::range::RangeDescriptor;
@@ -88,7 +88,7 @@ impl Leading {
         Ok(ClusterReply::Joined { cluster: shared.cluster, node, nodes })
     }
 
-    pub async fn heartbeat(&self, shared: &Shared, status: NodeStatus) -> KvResult<Vec<NodeInfo>> {
+    pub async fn heartbeat(&self, shared: &Shared, status: NodeStatus) -> ClusterResponse {
         let now = shared.env.now();
         let is_member = {
             let mut state = self.state.lock();
@@ -97,7 +97,7 @@ impl Leading {
             if is_founder {
                 state.registry.join(status.node, &founder(&status.info), now);
             }
-            let news = state.registry.heartbeat(&status.info, now);
+            let news = state.registry.heartbeat(&status, now);
             news.map(|news| news || is_founder)
         };
         let Some(addresses_are_news) = is_member else {
@@ -107,20 +107,35 @@ impl Leading {
             self.persist_registry(shared).await?;
         }
         let mut changed = Vec::new();
-        let nodes = {
+        // What was readable `gc_ttl` ago is below this, as near as the numbers tell the time.
+        let ttl_ms = u64::try_from(shared.env.knobs().gc_ttl.as_millis()).unwrap_or(u64::MAX);
+        let wanted = shared.oracle.next().0.saturating_sub(ttl_ms.saturating_mul(1 << Timestamp::COUNTER_BITS));
+        let reply = {
             let mut state = self.state.lock();
             for replica in &status.replicas {
                 if state.directory.observe(status.node, replica, now) {
                     changed.push(replica.descriptor.clone());
                 }
             }
-            state.registry.list(now)
+            ClusterReply::Heartbeat {
+                nodes: state.registry.list(now),
+                sessions_over: state.registry.sessions_over(),
+                garbage_floor: state.registry.garbage_floor(Timestamp(wanted)),
+            }
         };
         if addresses_are_news || !changed.is_empty() {
             shared.news.notify_one();
         }
         self.persist_descriptors(shared, changed).await?;
-        Ok(nodes)
+        Ok(reply)
+    }
+
+    pub fn newly_dead(&self, now: Mono) -> Vec<NodeId> {
+        self.state.lock().registry.newly_dead(now)
+    }
+
+    pub fn bury(&self, dead: &[NodeId], before: Timestamp, now: Mono) {
+        self.state.lock().registry.bury(dead, before, now);
     }
 
     pub fn locate(&self, key: &Key) -> KvResult<(RangeDescriptor, Option<NodeId>)> {

@@ -22,7 +22,7 @@ wire_enum!(ClusterReply {
     2 => Done,
     3 => Ids { first },
     4 => Joined { cluster, node, nodes },
-    5 => Heartbeat { nodes },
+    5 => Heartbeat { nodes, sessions_over, garbage_floor },
     6 => Located { descriptor, leader },
     7 => Survey(survey),
     8 => Hello { cluster, node, protocol, nodes },
@@ -40,7 +40,7 @@ wire_enum!(IdKind {
 });
 wire_struct!(JoinRequest { token, rpc_address, sql_address, http_address });
 wire_struct!(NodeInfo { node, rpc_address, sql_address, http_address, silent_ms, live });
-wire_struct!(NodeStatus { node, info, replicas, oldest_read });
+wire_struct!(NodeStatus { node, info, replicas, life, oldest_read });
 wire_struct!(ReplicaStatus { descriptor, replica, is_leader, term, applied, size_bytes, keys, caught_up });
 wire_struct!(Survey { nodes, ranges });
 wire_struct!(RangeSurvey { descriptor, leader, size_bytes, keys });
