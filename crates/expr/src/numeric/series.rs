@@ -84,7 +84,8 @@ impl Numeric {
         if self.is_nan() || value.is_nan() {
             return Ok(Numeric::NAN);
         }
-        if self.signum() < 0 || value.signum() < 0 {
+        let special = !self.is_finite() || !value.is_finite();
+        if special && (self.signum() < 0 || value.signum() < 0) {
             return Err(EvalError::new("2201E", "cannot take logarithm of a negative number"));
         }
         let (base, number) = (self.logarithm_operand()?, value.logarithm_operand()?);
