@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+use expr::program::{Program, Runner};
 use keyspace::{Key, Span, Timestamp, TxnId};
 use mvcc::{Direction, Limits, Row, Visit};
 use rpc::range::{KeyValue, LockMode, LockSpec, LockWait, ReadOp, ReadReply, ReadRequest, ReadResult, ScanOp};
@@ -17,6 +19,12 @@ use crate::read_cache::Read;
 
 /// Bytes that a row takes in an answer beside its key and value.
 const ROW_OVERHEAD: usize = 16;
+/// Rows that a scan may ask for at most to be narrowed: a longer one is a page of a scan that goes on.
+const NARROWED_ROWS_MAX: u64 = 256;
+/// Bytes that a scan looks at in one request whose program lets little through: it occupies a thread that long.
+const VISITED_BYTES_MAX: usize = 1 << 20;
+/// The same for a look ahead, which is done again.
+const AHEAD_BYTES_MAX: usize = 64 << 10;
 
 /// One plain get at a sole voter with nothing in its way: no wait, no hop, one seek. `None`: it takes more.
 pub fn at_once(request: &Evaluation<'_>, read: &ReadRequest) -> Option<KvResult<ReadReply>> {
@@ -52,14 +60,12 @@ pub async fn read(request: &Evaluation<'_>, read: ReadRequest) -> KvResult<ReadR
     if read.lock.is_some() && read.txn.is_none() {
         return Err(KvError::NotSupported { what: "a lock without a transaction".to_owned() });
     }
-    if read.reads.iter().any(has_program) {
-        return Err(KvError::NotSupported { what: "push-down programs".to_owned() });
-    }
+    let mut programs = read.reads.iter().map(Sieve::of).collect::<KvResult<Vec<Sieve>>>()?;
     let mut waited = false;
     loop {
         let ticket = request.admit().await?;
-        let reads = within_range(request, &read)?;
-        match attempt(request, &read, &reads)? {
+        let reads = within_range(request, &read, &mut programs)?;
+        match attempt(request, &read, &reads, &mut programs)? {
             Attempt::Obstacle(obstacle) => request.wait_out(obstacle, read.txn).await?,
             Attempt::Done(mut results) => {
                 let mut newer = None;
@@ -82,18 +88,37 @@ async fn finish(request: &Evaluation<'_>, ticket: &Ticket, at: Timestamp) -> KvR
     Ok(request.confirm(ticket).await)
 }
 
-fn has_program(op: &ReadOp) -> bool {
-    match op {
-        ReadOp::Get { program, .. } | ReadOp::Scan(ScanOp { program, .. }) => program.is_some(),
+/// The program of one read, if it has one.
+struct Sieve {
+    runner: Option<Runner>,
+}
+
+impl Sieve {
+    fn of(op: &ReadOp) -> KvResult<Sieve> {
+        let (ReadOp::Get { program, .. } | ReadOp::Scan(ScanOp { program, .. })) = op;
+        let Some(bytes) = program else { return Ok(Sieve { runner: None }) };
+        match Program::decode(bytes) {
+            Ok(Some(program)) => Ok(Sieve { runner: Some(Runner::new(program)) }),
+            Ok(None) => Err(KvError::NotSupported { what: "push-down programs of this version".to_owned() }),
+            Err(_) => Err(KvError::Corrupt { what: "a push-down program".to_owned() }),
+        }
+    }
+
+    /// What is to be sent of a row; `None` if it does not pass.
+    fn pass(&mut self, key: &[u8], value: &[u8]) -> KvResult<Option<Bytes>> {
+        let Some(runner) = &mut self.runner else { return Ok(Some(Bytes::copy_from_slice(value))) };
+        let mut tuple = Vec::new();
+        let passes = runner.run(key, value, &mut tuple).map_err(|error| KvError::Evaluation { error: error.encode().into() })?;
+        Ok(passes.then(|| tuple.into()))
     }
 }
 
 /// The reads, checked to lie in the range; scans with a limit on rows narrowed to where they will end, so
 /// that the cache is not raised over what nobody reads.
-fn within_range<'r>(request: &Evaluation<'_>, read: &'r ReadRequest) -> KvResult<Vec<Narrowed<'r>>> {
+fn within_range<'r>(request: &Evaluation<'_>, read: &'r ReadRequest, programs: &mut [Sieve]) -> KvResult<Vec<Narrowed<'r>>> {
     let descriptor = request.replica.descriptor();
     let mut reads = Vec::with_capacity(read.reads.len());
-    for op in &read.reads {
+    for (op, program) in read.reads.iter().zip(programs) {
         let inside = match op {
             ReadOp::Get { key, .. } => descriptor.span.contains(key),
             ReadOp::Scan(scan) => scan.span.is_empty() || descriptor.span.contains_span(&scan.span),
@@ -102,10 +127,10 @@ fn within_range<'r>(request: &Evaluation<'_>, read: &'r ReadRequest) -> KvResult
             return Err(request.stale_epoch());
         }
         let skips_locked = read.lock.is_some_and(|lock| lock.wait == LockWait::SkipLocked);
-        let limited = matches!(op, ReadOp::Scan(scan) if scan.rows_max > 0 && !skips_locked);
+        let limited = matches!(op, ReadOp::Scan(scan) if (1..=NARROWED_ROWS_MAX).contains(&scan.rows_max) && !skips_locked);
         let span = match op {
             ReadOp::Get { key, .. } => Span::point(key.clone()),
-            ReadOp::Scan(scan) if limited => narrow(request, scan, read)?,
+            ReadOp::Scan(scan) if limited => narrow(request, scan, read, program)?,
             ReadOp::Scan(scan) => scan.span.clone(),
         };
         reads.push(Narrowed { op, span });
@@ -120,11 +145,25 @@ struct Narrowed<'r> {
 }
 
 /// A look ahead without any guarantee: what is read for the answer is read again, within these bounds.
-fn narrow(request: &Evaluation<'_>, scan: &ScanOp, read: &ReadRequest) -> KvResult<Span> {
+fn narrow(request: &Evaluation<'_>, scan: &ScanOp, read: &ReadRequest, program: &mut Sieve) -> KvResult<Span> {
     let snapshot = request.shared.engine.snapshot();
     let limits = Limits { rows: scan.rows_max, bytes: read.bytes_max };
-    let take = |row: Row<'_>| Ok::<Visit, storage::Error>(Visit::Take { bytes: row.key.len() + row.value.len() + ROW_OVERHEAD });
-    let rest = mvcc::scan(&*snapshot, &scan.span, read.at, direction(scan), limits, take).map_err(engine_error)?;
+    let mut visited = 0;
+    let visit = |row: Row<'_>| {
+        if program.runner.is_none() {
+            return Ok(Visit::Take { bytes: row.key.len() + row.value.len() + ROW_OVERHEAD });
+        }
+        if visited >= AHEAD_BYTES_MAX {
+            return Ok(Visit::StopBefore);
+        }
+        visited += row.key.len() + row.value.len() + ROW_OVERHEAD;
+        // An error is reported where the row is read for the answer, if it is.
+        match program.pass(row.key, row.value) {
+            Ok(Some(value)) => Ok(Visit::Take { bytes: row.key.len() + value.len() + ROW_OVERHEAD }),
+            Ok(None) | Err(_) => Ok(Visit::Drop),
+        }
+    };
+    let rest = mvcc::scan(&*snapshot, &scan.span, read.at, direction(scan), limits, visit).map_err(|failure: Failure| failure.0)?;
     Ok(match rest {
         None => scan.span.clone(),
         Some(rest) if scan.reverse => Span::new(rest.end, scan.span.end.clone()),
@@ -141,7 +180,7 @@ enum Attempt {
     Obstacle(Obstacle),
 }
 
-fn attempt(request: &Evaluation<'_>, read: &ReadRequest, reads: &[Narrowed<'_>]) -> KvResult<Attempt> {
+fn attempt(request: &Evaluation<'_>, read: &ReadRequest, reads: &[Narrowed<'_>], programs: &mut [Sieve]) -> KvResult<Attempt> {
     for Narrowed { span, .. } in reads {
         request.replica.cache.raise(span, Read { at: read.at, reader: read.txn });
     }
@@ -153,13 +192,13 @@ fn attempt(request: &Evaluation<'_>, read: &ReadRequest, reads: &[Narrowed<'_>])
     let snapshot = request.shared.engine.snapshot();
     let mut page = Page { request, read, snapshot: &*snapshot, bytes: 0 };
     let mut results = Vec::with_capacity(reads.len());
-    for Narrowed { op, span } in reads {
+    for (Narrowed { op, span }, program) in reads.iter().zip(programs) {
         if page.is_full() {
             break;
         }
         results.push(match op {
-            ReadOp::Get { key, .. } => page.get(key)?,
-            ReadOp::Scan(scan) => page.scan(scan, span)?,
+            ReadOp::Get { key, .. } => page.get(key, program)?,
+            ReadOp::Scan(scan) => page.scan(scan, span, program)?,
         });
     }
     Ok(Attempt::Done(results))
@@ -178,13 +217,16 @@ impl Page<'_> {
         self.read.bytes_max > 0 && self.bytes >= self.read.bytes_max
     }
 
-    fn get(&mut self, key: &Key) -> KvResult<ReadResult> {
-        let row = match self.own_intent(key)? {
+    fn get(&mut self, key: &Key, program: &mut Sieve) -> KvResult<ReadResult> {
+        let mut row = match self.own_intent(key)? {
             Some(own) => own,
             None => mvcc::get(self.snapshot, key, self.read.at)
                 .map_err(engine_error)?
                 .map(|version| KeyValue { key: key.clone(), value: version.value, at: version.at }),
         };
+        if program.runner.is_some() && let Some(found) = row.take() {
+            row = program.pass(&found.key, &found.value)?.map(|value| KeyValue { value, ..found });
+        }
         self.bytes += row.as_ref().map_or(0, row_bytes);
         Ok(ReadResult { rows: row.into_iter().collect(), resume: None })
     }
@@ -199,20 +241,33 @@ impl Page<'_> {
         Ok(intent.map(|intent| intent.value.map(|value| KeyValue { key: key.clone(), value, at: txn.start() })))
     }
 
-    fn scan(&mut self, scan: &ScanOp, narrowed: &Span) -> KvResult<ReadResult> {
+    fn scan(&mut self, scan: &ScanOp, narrowed: &Span, program: &mut Sieve) -> KvResult<ReadResult> {
         if scan.span.is_empty() {
             return Ok(ReadResult::default());
         }
-        let own = self.own_intents(&scan.span)?;
+        let mut own = self.own_intents(&scan.span)?;
+        if program.runner.is_some() {
+            for row in own.values_mut() {
+                if let Some(found) = row.take() {
+                    *row = program.pass(&found.key, &found.value)?.map(|value| KeyValue { value, ..found });
+                }
+            }
+        }
         let bytes_left = if self.read.bytes_max == 0 { 0 } else { (self.read.bytes_max - self.bytes).max(1) };
         let limits = Limits { rows: scan.rows_max, bytes: bytes_left };
         let mut rows: Vec<KeyValue> = Vec::new();
         let (request, read) = (self.request, self.read);
+        let mut visited = 0;
         let visit = |row: Row<'_>| {
+            if visited >= VISITED_BYTES_MAX {
+                return Ok(Visit::StopBefore);
+            }
+            visited += row.key.len() + row.value.len() + ROW_OVERHEAD;
             if own.contains_key(row.key) {
                 return Ok(Visit::Drop);
             }
-            let row = KeyValue { key: Key::from(row.key), value: bytes::Bytes::copy_from_slice(row.value), at: row.at };
+            let Some(value) = program.pass(row.key, row.value).map_err(Failure)? else { return Ok(Visit::Drop) };
+            let row = KeyValue { key: Key::from(row.key), value, at: row.at };
             if skips(request, read, &row.key)? {
                 return Ok(Visit::Drop);
             }
