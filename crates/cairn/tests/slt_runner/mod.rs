@@ -52,9 +52,33 @@ pub async fn run_file(url: &str, file: &Path, failures_shown: usize) -> Result<C
 }
 
 fn text(error: tokio_postgres::Error) -> String {
-    match error.as_db_error() {
-        Some(db) => format!("{} ({})", db.message(), db.code().code()),
-        None => error.to_string(),
+    Failure(error).to_string()
+}
+
+/// An error whose text is what the server said: what the files' patterns are about.
+#[derive(Debug)]
+struct Failure(tokio_postgres::Error);
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.as_db_error() {
+            Some(db) => {
+                write!(f, "{}: {}", db.code().code(), db.message())?;
+                [("DETAIL", db.detail()), ("HINT", db.hint())].iter().try_for_each(|(name, text)| match text {
+                    Some(text) => write!(f, " {name}: {text}"),
+                    None => Ok(()),
+                })
+            }
+            None => self.0.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Failure {
+        Failure(error)
     }
 }
 
@@ -67,7 +91,7 @@ async fn connect(url: &str) -> Result<Client, String> {
 struct Connection(Client);
 
 impl Connection {
-    async fn open(config: &tokio_postgres::Config) -> Result<Connection, tokio_postgres::Error> {
+    async fn open(config: &tokio_postgres::Config) -> Result<Connection, Failure> {
         let (client, connection) = config.connect(NoTls).await?;
         tokio::spawn(connection);
         if let Ok(level) = std::env::var("SLT_ISOLATION") {
@@ -79,10 +103,10 @@ impl Connection {
 
 #[async_trait::async_trait]
 impl AsyncDB for Connection {
-    type Error = tokio_postgres::Error;
+    type Error = Failure;
     type ColumnType = DefaultColumnType;
 
-    async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, tokio_postgres::Error> {
+    async fn run(&mut self, sql: &str) -> Result<DBOutput<DefaultColumnType>, Failure> {
         let mut columns = None;
         let mut rows = Vec::new();
         let mut affected = 0;
@@ -117,7 +141,7 @@ impl AsyncDB for Connection {
         tokio::time::sleep(duration).await;
     }
 
-    fn error_sql_state(error: &tokio_postgres::Error) -> Option<String> {
-        error.code().map(|code| code.code().to_owned())
+    fn error_sql_state(error: &Failure) -> Option<String> {
+        error.0.code().map(|code| code.code().to_owned())
     }
 }
