@@ -28,6 +28,7 @@ mod oracle;
 mod service;
 mod status;
 mod system_range;
+mod view;
 
 pub use cluster::{Cluster, ClusterOptions, Disk};
 pub use config::{Addresses, Formation, NodeConfig};

@@ -23,6 +23,7 @@ use crate::oracle::ClusterOracle;
 use crate::service::{Membership, NodeService};
 use crate::status::Outlook;
 use crate::system_range::LocalSystemRange;
+use crate::view::ClusterSight;
 use crate::{Home, NodeConfig, NodeError};
 
 /// Time a stopping node gives its leaders to move.
@@ -123,6 +124,7 @@ impl Node {
             version: config.version.clone(),
             memory: Budget::new(config.statement_memory_bytes),
         });
+        sql.register_cluster(Arc::new(ClusterSight(placement.clone())));
         let contact = Arc::new(Contact::default());
         let (ready, stopping) = (watch::Sender::new(false), watch::Sender::new(false));
         let heartbeat = Heartbeat {

@@ -127,10 +127,12 @@ impl Shared {
                 let (descriptor, leader) = self.must_lead()?.locate(&key)?;
                 Ok(ClusterReply::Located { descriptor, leader })
             }
-            ClusterRequest::Survey => Ok(ClusterReply::Survey(match self.leading() {
-                Some(leading) => leading.survey(self.env.now()),
-                None => Survey { nodes: self.neighbours.list(), ranges: Vec::new() },
-            })),
+            ClusterRequest::Survey => match self.leading() {
+                Some(leading) => Ok(ClusterReply::Survey(leading.survey(self.env.now()))),
+                // A stranger learns whom else it could ask.
+                None if from == NodeId(0) => Ok(ClusterReply::Survey(Survey { nodes: self.neighbours.list(), ranges: Vec::new() })),
+                None => Err(self.not_leader()),
+            },
             ClusterRequest::WaitsFor { edges } => {
                 self.must_lead()?.report_waits(from, edges, self.env.now());
                 Ok(ClusterReply::Done)

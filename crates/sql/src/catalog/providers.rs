@@ -46,7 +46,9 @@ pub struct RangeRow {
     pub start: Key,
     pub end: Key,
     pub leader: Option<u64>,
+    /// Nodes, learners among them.
     pub replicas: Vec<u64>,
+    pub voters: Vec<u64>,
     pub size_bytes: u64,
     pub keys: u64,
 }

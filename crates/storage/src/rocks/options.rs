@@ -111,8 +111,8 @@ fn forward_log(level: LogLevel, message: &str) {
     let message = message.trim_end();
     match level {
         LogLevel::Error | LogLevel::Fatal => tracing::error!(target: "rocksdb", "{message}"),
-        // Options and versions, a hundred lines at each start: RocksDB tells them whatever the level.
-        LogLevel::Header => tracing::debug!(target: "rocksdb", "{message}"),
-        _ => tracing::warn!(target: "rocksdb", "{message}"),
+        LogLevel::Warn => tracing::warn!(target: "rocksdb", "{message}"),
+        // Options and versions, hundreds of lines at each start: RocksDB tells them whatever level is asked for.
+        LogLevel::Info | LogLevel::Debug | LogLevel::Header => tracing::debug!(target: "rocksdb", "{message}"),
     }
 }

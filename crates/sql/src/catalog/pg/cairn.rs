@@ -46,6 +46,7 @@ async fn ranges(cx: &VirtualContext<'_>, equal: &Equal<'_>) -> SqlResult<Vec<Row
             table_name: table.map(|table| &table.name),
             leader: range.leader.map(|leader| leader as i64),
             replicas: range.replicas.iter().map(|replica| *replica as i64).collect::<Vec<i64>>(),
+            voters: range.voters.iter().map(|voter| *voter as i64).collect::<Vec<i64>>(),
             size_bytes: range.size_bytes as i64,
             keys: range.keys as i64,
         }

@@ -1,0 +1,72 @@
+//! What `cairn.nodes` and `cairn.ranges` show: the cluster as the leader of the system range sees it.
+
+use env::BoxFuture;
+use keyspace::{TableId, table_span};
+use placement::Placement;
+use rpc::cluster::{ClusterReply, ClusterRequest, NodeInfo, RangeSurvey, Survey};
+use rpc::range::ReplicaRole;
+use sql::catalog::providers::{ClusterView, NodeRow, RangeRow};
+use sql::{SqlError, SqlResult};
+
+pub struct ClusterSight(pub Placement);
+
+impl ClusterSight {
+    async fn survey(&self) -> SqlResult<Survey> {
+        if let Some(survey) = self.0.survey() {
+            return Ok(survey);
+        }
+        match self.0.leader().ask(|| ClusterRequest::Survey).await {
+            Ok(ClusterReply::Survey(survey)) => Ok(survey),
+            Ok(_) => Err(SqlError::new("XX000", "the system range gave an answer of another kind")),
+            Err(error) => Err(SqlError::new("57P03", error.to_string()).with_hint("A quorum of replicas must be up; see cairn status.")),
+        }
+    }
+}
+
+impl ClusterView for ClusterSight {
+    fn nodes(&self) -> BoxFuture<'_, SqlResult<Vec<NodeRow>>> {
+        Box::pin(async move {
+            let survey = self.survey().await?;
+            Ok(survey.nodes.iter().map(|info| node_row(info, &survey.ranges)).collect())
+        })
+    }
+
+    fn ranges(&self) -> BoxFuture<'_, SqlResult<Vec<RangeRow>>> {
+        Box::pin(async move { Ok(self.survey().await?.ranges.iter().map(range_row).collect()) })
+    }
+
+    fn stored_bytes(&self, storage: TableId) -> u64 {
+        let span = table_span(storage);
+        let ranges = self.0.survey().map_or_else(Vec::new, |survey| survey.ranges);
+        ranges.iter().filter(|range| span.contains_span(&range.descriptor.span)).map(|range| range.size_bytes).sum()
+    }
+}
+
+fn node_row(info: &NodeInfo, ranges: &[RangeSurvey]) -> NodeRow {
+    let holds = |range: &&RangeSurvey| range.descriptor.replicas.iter().any(|replica| replica.node == info.node);
+    NodeRow {
+        node: info.node.0,
+        rpc_address: info.rpc_address.clone(),
+        sql_address: info.sql_address.clone(),
+        http_address: info.http_address.clone(),
+        live: info.live,
+        silent_ms: info.silent_ms,
+        replicas: ranges.iter().filter(holds).count() as u64,
+        leaders: ranges.iter().filter(|range| range.leader == Some(info.node)).count() as u64,
+    }
+}
+
+fn range_row(range: &RangeSurvey) -> RangeRow {
+    let descriptor = &range.descriptor;
+    let in_role = |role| descriptor.replicas.iter().filter(move |replica| replica.role == role).map(|replica| replica.node.0);
+    RangeRow {
+        range: descriptor.id.0,
+        start: descriptor.span.start.clone(),
+        end: descriptor.span.end.clone(),
+        leader: range.leader.map(|node| node.0),
+        replicas: descriptor.replicas.iter().map(|replica| replica.node.0).collect(),
+        voters: in_role(ReplicaRole::Voter).collect(),
+        size_bytes: range.size_bytes,
+        keys: range.keys,
+    }
+}
