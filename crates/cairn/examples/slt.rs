@@ -2,6 +2,7 @@
 //!
 //! Each file runs in a database of its own. All records are run, also after a failure; the first failures of each file are
 //! printed. Exit code 1 if any record failed.
+#![expect(clippy::disallowed_methods, reason = "a test program is its own host")]
 
 #[path = "../tests/slt_runner/mod.rs"]
 mod slt_runner;

@@ -64,11 +64,10 @@ impl Host for Os {
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
         let job = self.runtime.spawn_blocking(work);
         Box::pin(async move {
-            if let Err(error) = job.await {
-                if error.is_panic() {
+            if let Err(error) = job.await
+                && error.is_panic() {
                     std::panic::resume_unwind(error.into_panic());
                 }
-            }
         })
     }
 }

@@ -567,7 +567,7 @@ mod tests {
             let new = || Accumulator::of(entry.id, SqlType::INT4, SqlType::from(entry.function.result)).unwrap();
             let (mut whole, mut left, mut right) = (new(), new(), new());
             for (number, value) in ints(&[5, -3, 8, 13, 2]).into_iter().enumerate() {
-                whole.update(&[value.clone()]).unwrap();
+                whole.update(std::slice::from_ref(&value)).unwrap();
                 let part = if number % 2 == 0 { &mut left } else { &mut right };
                 part.update(&[value]).unwrap();
             }

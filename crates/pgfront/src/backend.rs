@@ -161,8 +161,4 @@ impl Formats {
             _ => self.0.get(column).copied().unwrap_or(0),
         }
     }
-
-    pub fn all_text(&self) -> bool {
-        self.0.iter().all(|format| *format == 0)
-    }
 }

@@ -1,7 +1,6 @@
 //! One node, one voter, RocksDB: how long a one-range commit and a point read take, and how many there are in a
 //! second with more clients. `cargo run --release -p ranges --example commits -- DIRECTORY`
 #![expect(clippy::disallowed_methods, reason = "a measurement reads the clock and runs its clients itself")]
-#![expect(clippy::disallowed_types, reason = "no order matters here")]
 
 use std::path::PathBuf;
 use std::sync::Arc;

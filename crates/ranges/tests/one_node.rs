@@ -1,4 +1,5 @@
 //! One node, one voter: commits, conflicts and restarts.
+#![expect(clippy::disallowed_methods, reason = "a test is its own host")]
 
 mod cluster;
 

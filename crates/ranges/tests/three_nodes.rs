@@ -1,4 +1,5 @@
 //! Three replicas: message loss, crashes, elections, snapshots, changes of the membership.
+#![expect(clippy::disallowed_methods, reason = "a test is its own host")]
 
 mod cluster;
 

@@ -1,4 +1,5 @@
 //! Transactions over several ranges, and what others do when a coordinator dies (protocol.md, rules 1 to 5).
+#![expect(clippy::disallowed_methods, reason = "a test is its own host")]
 
 mod cluster;
 

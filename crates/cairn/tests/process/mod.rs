@@ -1,4 +1,6 @@
 //! One `cairn start` process of a test, on ports of its own, ended when the test ends.
+#![expect(clippy::disallowed_types, reason = "a test looks for a free port itself")]
+#![allow(dead_code, reason = "each test uses a part")]
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;

@@ -443,7 +443,7 @@ fn write_sql_interval(out: &mut String, p: &Parts) -> std::fmt::Result {
     let has_year_month = p.years != 0 || p.months != 0;
     let has_time = p.hours != 0 || p.minutes != 0 || p.seconds != 0 || p.micros != 0;
     let (has_day, has_day_time) = (p.days != 0, p.days != 0 || has_time);
-    let standard = !(has_negative && has_positive) && !(has_year_month && has_day_time);
+    let standard = !(has_negative && has_positive || has_year_month && has_day_time);
     let seconds = seconds_text(p.seconds, p.micros, 2);
     let (hours, minutes) = (p.hours.unsigned_abs(), p.minutes.unsigned_abs());
     if !has_negative && !has_positive {

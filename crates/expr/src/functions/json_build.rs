@@ -186,7 +186,7 @@ fn not_a_key() -> EvalError {
 }
 
 fn even(args: &[&Datum], name: &str) -> EvalResult<()> {
-    if args.len() % 2 == 0 {
+    if args.len().is_multiple_of(2) {
         return Ok(());
     }
     Err(EvalError::new("22023", "argument list must have even number of elements")

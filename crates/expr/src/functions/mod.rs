@@ -29,7 +29,6 @@ mod text;
 
 pub(crate) use array::{nest_arrays, split as split_text};
 pub(crate) use json::elements_of;
-pub(crate) use json_build::{jsonb_of, key_of, write_json};
 pub(crate) use regular::{all_matches, split as regexp_split};
 pub use cast::apply_typmod;
 pub(crate) use cast::cast;

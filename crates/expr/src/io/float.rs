@@ -81,7 +81,7 @@ fn is_midpoint(scientific: &str, mantissa_bits: u32) -> bool {
             number = number.checked_mul(5_u128.checked_pow(exponent as u32)?)?;
         } else {
             let divisor = 5_u128.checked_pow(exponent.unsigned_abs())?;
-            if number % divisor != 0 {
+            if !number.is_multiple_of(divisor) {
                 return None;
             }
             number /= divisor;

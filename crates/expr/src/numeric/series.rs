@@ -12,7 +12,7 @@ use super::{DISPLAY_SCALE_MAX, Numeric, SIGNIFICANT_DIGITS_MIN, WEIGHT_MAX, over
 use crate::{EvalError, EvalResult};
 
 const LN_10: f64 = std::f64::consts::LN_10;
-const LOG10_E: f64 = 0.434_294_481_903_252;
+const LOG10_E: f64 = std::f64::consts::LOG10_E;
 /// Decimal digits that a result may have on either side of the point, roughly.
 const RESULT_SCALE_MAX: f64 = 2000.0;
 /// Digits carried beyond those that are shown.

@@ -196,8 +196,12 @@ impl Evaluation<'_> {
     pub async fn await_writer(&self, waiting: Waiting) {
         let Waiting { until, changed, .. } = waiting;
         match until {
-            None => drop(changed.await),
-            Some(until) => drop(self.shared.env.timeout(until.since(self.shared.env.now()), changed).await),
+            None => {
+                let _changed = changed.await;
+            }
+            Some(until) => {
+                let _changed = self.shared.env.timeout(until.since(self.shared.env.now()), changed).await;
+            }
         }
     }
 

@@ -100,6 +100,7 @@ struct Syncing {
 }
 
 /// What woke the loop.
+#[expect(clippy::large_enum_variant, reason = "it lives for one turn, on the stack; a box would be an allocation per input")]
 enum Event {
     Tick,
     Synced(storage::Result<()>),
