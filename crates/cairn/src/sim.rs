@@ -1,4 +1,21 @@
 //! `cairn sim`: the simulated cluster from the command line.
+//!
+//! One seed (`--seed`) prints what happened in it; many (`--seeds`) stop at the first in which something is
+//! wrong, and tell how to repeat it. Every seed runs twice and must tell the same story twice. A seed in
+//! which too little happened is as bad as a wrong one: it would count as proof and be none.
+
+mod totals;
+
+use std::io::IsTerminal;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sim::{SimOptions, SimReport, simulate, simulate_twice};
+use totals::Totals;
 
 use crate::Failure;
 
@@ -6,19 +23,163 @@ use crate::Failure;
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Run this seed only, and print what happened
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["seeds", "first", "jobs"])]
     seed: Option<u64>,
-    /// Run this many seeds from 1 on (or from --first)
+    /// Run this many seeds from --first on
     #[arg(long, default_value_t = 100)]
     seeds: u64,
     /// The first seed
     #[arg(long, default_value_t = 1)]
     first: u64,
-    /// Simulated minutes per seed
+    /// Simulated minutes under faults per seed
     #[arg(long, default_value_t = 1.0)]
     minutes: f64,
+    /// Seeds at a time [default: one per core]
+    #[arg(long)]
+    jobs: Option<NonZeroUsize>,
+    /// Run each seed once only: faster, and does not see whether a seed always tells the same story
+    #[arg(long)]
+    once: bool,
 }
 
-pub fn run(_arguments: Arguments) -> Result<(), Failure> {
-    Err(Failure::new("the simulator is not part of this build"))
+pub fn run(arguments: Arguments) -> Result<(), Failure> {
+    if !(arguments.minutes.is_finite() && arguments.minutes > 0.0 && arguments.minutes < 1e6) {
+        return Err(Failure::new("--minutes takes a number above 0"));
+    }
+    match arguments.seed {
+        Some(seed) => one(&arguments, seed),
+        None => many(&arguments),
+    }
+}
+
+impl Arguments {
+    fn simulate(&self, seed: u64) -> SimReport {
+        let duration = Duration::from_secs_f64(self.minutes * 60.0);
+        let options = SimOptions { duration, ..SimOptions::new(seed) };
+        if self.once { simulate(&options) } else { simulate_twice(&options) }
+    }
+
+    /// The command that shows one seed again.
+    fn again(&self, seed: u64) -> String {
+        let minutes = if self.minutes == 1.0 { String::new() } else { format!(" --minutes {}", self.minutes) };
+        format!("cairn sim --seed {seed}{minutes}")
+    }
+
+    /// What is wrong with a run, in a sentence.
+    fn verdict(&self, report: &SimReport) -> Result<(), Failure> {
+        let seed = report.options.seed;
+        if let Some(first) = report.violations.first() {
+            return Err(Failure::new(format!("seed {seed} violates {first}; repeat it with `{}`", self.again(seed))));
+        }
+        match report.too_thin() {
+            Some(why) => Err(Failure::new(format!("seed {seed} proves nothing: {why}; see `{}`", self.again(seed)))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn one(arguments: &Arguments, seed: u64) -> Result<(), Failure> {
+    let begin = Instant::now();
+    let report = arguments.simulate(seed);
+    let (events, what) = match report.is_clean() {
+        true => (&report.milestones, "faults and processes"),
+        false => (&report.last_events, "the last events"),
+    };
+    println!("{what}:");
+    for event in events {
+        println!("{event}");
+    }
+    println!("\n{report}\n");
+    let mut totals = Totals::default();
+    totals.add(&report);
+    totals.print(begin.elapsed(), arguments.runs_per_seed());
+    arguments.verdict(&report)
+}
+
+impl Arguments {
+    fn runs_per_seed(&self) -> u32 {
+        if self.once { 1 } else { 2 }
+    }
+
+    fn jobs(&self) -> usize {
+        let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        self.jobs.map_or_else(cores, NonZeroUsize::get)
+    }
+}
+
+fn many(arguments: &Arguments) -> Result<(), Failure> {
+    let begin = Instant::now();
+    let progress = Progress::new(arguments.seeds);
+    let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    let mut totals = Totals::default();
+    let bad = thread::scope(|scope| {
+        let (send, reports) = mpsc::channel();
+        for _ in 0..arguments.jobs() {
+            let (send, next, stop) = (send.clone(), &next, &stop);
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= arguments.seeds {
+                        return;
+                    }
+                    let report = arguments.simulate(arguments.first.wrapping_add(number));
+                    if send.send(report).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(send);
+        let mut bad: Option<SimReport> = None;
+        for report in reports {
+            totals.add(&report);
+            progress.advance(&totals);
+            // Others are under way: of the wrong seeds the lowest is told.
+            let is_lower = bad.as_ref().is_none_or(|bad| report.options.seed < bad.options.seed);
+            if arguments.verdict(&report).is_err() && is_lower {
+                stop.store(true, Ordering::Relaxed);
+                bad = Some(report);
+            }
+        }
+        bad
+    });
+    progress.finish();
+    totals.print(begin.elapsed(), arguments.runs_per_seed());
+    match bad {
+        Some(report) => {
+            println!("\n{report}\n");
+            arguments.verdict(&report)
+        }
+        None => Ok(()),
+    }
+}
+
+/// A bar on a terminal, a line every tenth elsewhere.
+struct Progress {
+    bar: ProgressBar,
+    seeds: u64,
+    is_terminal: bool,
+}
+
+impl Progress {
+    fn new(seeds: u64) -> Progress {
+        let is_terminal = std::io::stderr().is_terminal();
+        let target = if is_terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} seeds, {msg}, {eta} to go");
+        let bar =
+            ProgressBar::with_draw_target(Some(seeds), target).with_style(style.expect("the template is well formed"));
+        Progress { bar, seeds, is_terminal }
+    }
+
+    fn advance(&self, totals: &Totals) {
+        self.bar.set_message(totals.brief());
+        self.bar.inc(1);
+        if !self.is_terminal && totals.seeds() % self.seeds.div_ceil(10) == 0 {
+            eprintln!("{} of {} seeds, {}", totals.seeds(), self.seeds, totals.brief());
+        }
+    }
+
+    fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
 }

@@ -1,5 +1,6 @@
 //! The metric registry of one node, written out in Prometheus' text format at `/metrics`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +21,7 @@ pub struct Metrics(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     registry: Mutex<Registry>,
+    counters: Mutex<BTreeMap<String, Counter>>,
     registered: AtomicU64,
 }
 
@@ -34,7 +36,13 @@ impl Metrics {
     pub fn counter(&self, name: &str, help: &str) -> Counter {
         let counter = Counter::default();
         self.register(name, help, counter.clone());
+        self.0.counters.lock().insert(name.to_owned(), counter.clone());
         counter
+    }
+
+    /// What the counter `name` has counted; zero if there is none.
+    pub fn counted(&self, name: &str) -> u64 {
+        self.0.counters.lock().get(name).map_or(0, Counter::get)
     }
 
     /// A gauge under `cairn_<name>`.

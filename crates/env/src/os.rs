@@ -1,6 +1,9 @@
 //! The production host: `CLOCK_BOOTTIME`, the system's randomness, tokio's tasks and threads. The one
 //! place below `node` where they are named.
-#![expect(clippy::disallowed_methods, reason = "this is where the operating system's clock, threads and randomness enter")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is where the operating system's clock, threads and randomness enter"
+)]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

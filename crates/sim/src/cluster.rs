@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use env::Knobs;
+use env::{Knobs, Metrics};
 use node::{Addresses, Formation, MemoryHome, Node, NodeConfig};
 use parking_lot::Mutex;
-use rpc::range::ReplicaRole;
 use rpc::cluster::Survey;
+use rpc::range::ReplicaRole;
 use storage::memory::Faults as DiskFaults;
 use storage::{MemoryDisk, MemoryEngine};
 
@@ -31,6 +31,8 @@ struct Inner {
     knobs: Knobs,
     gateways: Gateways,
     seats: Vec<Seat>,
+    /// Of every process that ever ran.
+    metrics: Mutex<Vec<Metrics>>,
     random: Mutex<Random>,
 }
 
@@ -64,6 +66,7 @@ impl SimCluster {
             knobs,
             gateways: Gateways::default(),
             seats: clocks.iter().enumerate().map(seat).collect(),
+            metrics: Mutex::default(),
             random: Mutex::new(world.split_random()),
         };
         for number in 0..clocks.len() {
@@ -101,6 +104,7 @@ impl SimCluster {
         let before = seat.process.lock().replace(process);
         assert!(before.is_none_or(|process| !process.host.is_running()), "a seat has one process at a time");
         let env = host.env(self.inner.knobs.clone());
+        self.inner.metrics.lock().push(env.metrics().clone());
         let engine = Arc::new(MemoryEngine::open(&seat.disk));
         let transport = self.inner.network.endpoint(&seat.address, &host);
         let (config, home) = (self.config(node), Arc::new(seat.home.clone()));
@@ -109,7 +113,7 @@ impl SimCluster {
             match Node::start(config, env, engine, home, transport).await {
                 Ok(started) => cluster.serve(node, life, started, running).await,
                 Err(error) => {
-                    cluster.inner.world.note(format!("{} does not start: {error}", life.name()));
+                    cluster.inner.world.milestone(format!("{} does not start: {error}", life.name()));
                     life.crash();
                 }
             }
@@ -122,14 +126,14 @@ impl SimCluster {
         let (cluster, life, ready) = (self.clone(), host.clone(), started.clone());
         let open = async move {
             if ready.until_ready().await {
-                cluster.inner.world.note(format!("{} is ready", life.name()));
+                cluster.inner.world.milestone(format!("{} is ready", life.name()));
                 let txn = ready.txn().clone();
                 cluster.inner.gateways.set(node, Some(Gateway { host: life, txn }));
             }
         };
         host.spawn("open for clients", Box::pin(open));
         let error = started.failed().await;
-        self.inner.world.note(format!("{} stops: {error}", host.name()));
+        self.inner.world.milestone(format!("{} stops: {error}", host.name()));
         host.crash();
     }
 
@@ -215,8 +219,17 @@ impl SimCluster {
         (0..self.len()).filter_map(|number| Some((number, self.node(number)?)))
     }
 
+    /// What the counter `name` of `/metrics` has counted in all processes that ever ran.
+    pub fn counted(&self, name: &str) -> u64 {
+        self.inner.metrics.lock().iter().map(|metrics| metrics.counted(name)).sum()
+    }
+
     /// Runs `work` in the process of `node`; `None` if there is none or it ends before.
-    pub async fn run_on<T: Send + 'static>(&self, node: usize, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    pub async fn run_on<T: Send + 'static>(
+        &self,
+        node: usize,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
         let gateway = self.inner.gateways.get(node)?;
         gateway.run(work).await
     }
@@ -232,10 +245,16 @@ impl SimCluster {
             text += &format!("\n  node {}: {:?}", number + 1, node.ready());
             for status in node.store().statuses() {
                 let leads = if status.is_leader { " leads" } else { "" };
-                let members: Vec<String> = status.descriptor.replicas.iter().map(|one| format!("{}/{}", one.node, one.replica)).collect();
+                let members: Vec<String> =
+                    status.descriptor.replicas.iter().map(|one| format!("{}/{}", one.node, one.replica)).collect();
                 text += &format!(
                     "\n    {} {} term {} applied {}{leads}, {} of {}",
-                    status.descriptor.id, status.replica, status.term, status.applied, status.descriptor.epoch, members.join(" ")
+                    status.descriptor.id,
+                    status.replica,
+                    status.term,
+                    status.applied,
+                    status.descriptor.epoch,
+                    members.join(" ")
                 );
             }
             for (range, replica, why) in node.store().defects() {
@@ -279,7 +298,11 @@ impl SimCluster {
             while !stop.is_over() {
                 cluster.inner.world.sleep(Duration::from_secs(1)).await;
                 for node in 0..cluster.len() {
-                    let ended = cluster.inner.seats[node].process.lock().as_ref().is_some_and(|process| !process.host.is_running());
+                    let ended = cluster.inner.seats[node]
+                        .process
+                        .lock()
+                        .as_ref()
+                        .is_some_and(|process| !process.host.is_running());
                     if ended {
                         cluster.revive(node);
                     }

@@ -1,10 +1,11 @@
 //! What goes wrong: faults drawn from the seed, several at a time, each with an end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use keyspace::{Key, NodeId};
+use parking_lot::Mutex;
 use rpc::range::{AdminRequest, RangeBody, RangeRequest};
 use storage::memory::Faults as DiskFaults;
 
@@ -61,7 +62,7 @@ pub struct Saboteur {
     cluster: SimCluster,
     /// Keys at which ranges may be split.
     split_keys: Vec<Key>,
-    done: Arc<AtomicU64>,
+    done: Arc<Mutex<BTreeMap<Fault, u64>>>,
 }
 
 impl Saboteur {
@@ -69,9 +70,9 @@ impl Saboteur {
         Saboteur { world: world.clone(), cluster: cluster.clone(), split_keys, done: Arc::default() }
     }
 
-    /// Faults that have begun.
-    pub fn done(&self) -> u64 {
-        self.done.load(Ordering::SeqCst)
+    /// Faults that have begun, by kind.
+    pub fn done(&self) -> BTreeMap<Fault, u64> {
+        self.done.lock().clone()
     }
 
     pub fn start(&self, faults: Vec<Fault>, pause_ms_max: u64, shift: &Shift) {
@@ -85,7 +86,7 @@ impl Saboteur {
                 if shift.is_over() {
                     return;
                 }
-                saboteur.done.fetch_add(1, Ordering::SeqCst);
+                *saboteur.done.lock().entry(fault).or_default() += 1;
                 let one = saboteur.clone();
                 let mut dice = random.split();
                 spawn(async move { one.carry_out(fault, &mut dice).await });
@@ -106,7 +107,7 @@ impl Saboteur {
 
     async fn carry_out(&self, fault: Fault, random: &mut Random) {
         let node = random.below(self.cluster.len() as u64) as usize;
-        self.world.note(format!("fault: {fault:?} at node {}", node + 1));
+        self.world.milestone(format!("fault: {fault:?} at node {}", node + 1));
         match fault {
             Fault::Crash => self.crash(&[node], random).await,
             Fault::CrashAll => {
@@ -119,8 +120,10 @@ impl Saboteur {
                 self.cluster.resume(node);
             }
             Fault::Isolate => {
-                let others: Vec<&str> =
-                    (0..self.cluster.len()).filter(|other| *other != node).map(|other| self.cluster.address(other)).collect();
+                let others: Vec<&str> = (0..self.cluster.len())
+                    .filter(|other| *other != node)
+                    .map(|other| self.cluster.address(other))
+                    .collect();
                 self.cluster.network().partition(&[self.cluster.address(node)], &others);
                 self.last(random, 500, 8_000).await;
                 self.cluster.network().heal();
@@ -188,8 +191,13 @@ impl Saboteur {
         let Some(running) = self.cluster.node(node) else { return };
         let led: Vec<_> = running.store().statuses().into_iter().filter(|status| status.is_leader).collect();
         let Some(status) = random.pick(&led) else { return };
-        let others: Vec<NodeId> =
-            status.descriptor.replicas.iter().map(|replica| replica.node).filter(|other| *other != running.id()).collect();
+        let others: Vec<NodeId> = status
+            .descriptor
+            .replicas
+            .iter()
+            .map(|replica| replica.node)
+            .filter(|other| *other != running.id())
+            .collect();
         let Some(to) = random.pick(&others).copied() else { return };
         let body = RangeBody::Admin(AdminRequest::TransferLeader { to });
         let request = RangeRequest { range: status.descriptor.id, epoch: status.descriptor.epoch, body };

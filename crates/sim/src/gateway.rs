@@ -39,7 +39,11 @@ impl Gateway {
     }
 
     /// One transaction from begin to commit. `body` may be run again as a statement is ("a row was changed").
-    pub async fn transact<T, F>(&self, options: TxnOptions, body: impl Fn(Arc<Transaction>) -> F + Send + 'static) -> Outcome<T>
+    pub async fn transact<T, F>(
+        &self,
+        options: TxnOptions,
+        body: impl Fn(Arc<Transaction>) -> F + Send + 'static,
+    ) -> Outcome<T>
     where
         T: Send + 'static,
         F: Future<Output = TxnResult<T>> + Send,

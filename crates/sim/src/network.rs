@@ -135,7 +135,7 @@ impl SimNetwork {
 
     /// From now on nothing gets from `from` to `to`; the other way is another link.
     pub fn cut(&self, from: &str, to: &str) {
-        self.wires.world.note(format!("the link {from} → {to} is cut"));
+        self.wires.world.milestone(format!("the link {from} → {to} is cut"));
         self.wires.state.lock().cut.insert((from.to_owned(), to.to_owned()));
     }
 
@@ -151,7 +151,7 @@ impl SimNetwork {
 
     /// All links carry again, without faults other than their delay.
     pub fn heal(&self) {
-        self.wires.world.note("the network heals");
+        self.wires.world.milestone("the network heals");
         let mut state = self.wires.state.lock();
         state.cut.clear();
         state.remembered.clear();

@@ -1,7 +1,7 @@
 //! One seed from begin to end: a cluster is formed, clients work, things go wrong, everything heals, and
 //! what must hold then is checked.
 
-use std::fmt;
+use std::cell::Cell;
 use std::time::Duration;
 
 use env::Knobs;
@@ -9,8 +9,9 @@ use env::Knobs;
 use crate::cluster::SimCluster;
 use crate::faults::{Fault, Saboteur};
 use crate::invariant::{Agreement, LogMatching, OneLeader, check_tiling, compare_replicas};
+use crate::report::Counts;
 use crate::workload::{Bank, OnCall, OracleWatch, Shift};
-use crate::{ClockFaults, Event, Random, TraceHash, Violation, World};
+use crate::{ClockFaults, Random, SimReport, Violation, World};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimOptions {
@@ -26,54 +27,6 @@ pub struct SimOptions {
 impl SimOptions {
     pub fn new(seed: u64) -> SimOptions {
         SimOptions { seed, duration: Duration::from_secs(60), nodes: 3, faults: Fault::ALL.to_vec(), sabotage: None }
-    }
-}
-
-/// What a run was like. Two runs of one seed are equal.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SimReport {
-    pub options: SimOptions,
-    pub hash: TraceHash,
-    pub events: u64,
-    /// Transfers that were acknowledged.
-    pub transfers: u64,
-    /// Looks at all accounts that succeeded.
-    pub reads: u64,
-    pub faults: u64,
-    pub simulated: Duration,
-    pub violations: Vec<Violation>,
-    pub last_events: Vec<Event>,
-}
-
-impl SimReport {
-    pub fn is_clean(&self) -> bool {
-        self.violations.is_empty()
-    }
-}
-
-impl fmt::Display for SimReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if !self.is_clean() {
-            for event in &self.last_events {
-                writeln!(f, "{event}")?;
-            }
-            for violation in &self.violations {
-                writeln!(f, "violation of {violation}")?;
-            }
-            writeln!(f, "{:?}", self.options)?;
-        }
-        write!(
-            f,
-            "seed {}: {}, {} s simulated, {} transfers, {} reads, {} faults, {} events, hash {}",
-            self.options.seed,
-            if self.is_clean() { "clean" } else { "VIOLATED" },
-            self.simulated.as_secs(),
-            self.transfers,
-            self.reads,
-            self.faults,
-            self.events,
-            self.hash
-        )
     }
 }
 
@@ -122,6 +75,7 @@ struct Run {
     oracle: OracleWatch,
     one_leader: OneLeader,
     log_matching: LogMatching,
+    under_faults: Cell<Duration>,
 }
 
 impl Run {
@@ -141,6 +95,7 @@ impl Run {
             oracle: OracleWatch::new(world),
             one_leader: OneLeader::default(),
             log_matching: LogMatching,
+            under_faults: Cell::default(),
         }
     }
 
@@ -159,11 +114,12 @@ impl Run {
         }
         self.saboteur.start(self.options.faults.clone(), 8_000, &breaking);
         self.cluster.supervise(breaking.clone());
-        let end = self.world.elapsed() + self.options.duration;
-        while self.world.elapsed() < end && self.world.violations().is_empty() {
+        let begin = self.world.elapsed();
+        while self.world.elapsed() - begin < self.options.duration && self.world.violations().is_empty() {
             self.world.sleep(Duration::from_millis(200)).await;
             self.look();
         }
+        self.under_faults.set(self.world.elapsed() - begin);
         breaking.end();
         self.heal(&clients).await;
     }
@@ -222,11 +178,13 @@ impl Run {
         if !self.world.violations().is_empty() {
             return;
         }
-        self.world.note("faults end");
+        self.world.milestone("faults end");
         self.saboteur.heal();
         self.cluster.supervise(clients.clone());
         if !self.cluster.until_whole(self.options.nodes.min(3), HEALING).await {
-            return self.world.violation("healing", format!("the cluster is not whole again: {}", self.cluster.describe()));
+            return self
+                .world
+                .violation("healing", format!("the cluster is not whole again: {}", self.cluster.describe()));
         }
         self.world.sleep(Duration::from_secs(5)).await;
         clients.end();
@@ -281,12 +239,29 @@ impl Run {
             options: self.options.clone(),
             hash: self.world.trace_hash(),
             events: self.world.event_count(),
-            transfers: self.bank.acknowledged(),
-            reads: self.bank.reads(),
-            faults: self.saboteur.done(),
             simulated: self.world.elapsed(),
+            under_faults: self.under_faults.get(),
+            faults: self.saboteur.done(),
+            counts: self.counts(),
             violations: self.world.violations(),
+            milestones: self.world.milestones(),
             last_events: self.world.last_events(),
+        }
+    }
+
+    fn counts(&self) -> Counts {
+        let counted = |name| self.cluster.counted(name);
+        Counts {
+            transfers: self.bank.acknowledged(),
+            transfers_failed: self.bank.failed(),
+            transfers_unknown: self.bank.unknown(),
+            reads: self.bank.reads(),
+            turns: self.on_call.turns(),
+            numbers: self.oracle.numbers(),
+            commits_one_range: counted("txn_commits_one_range"),
+            commits_over_ranges: counted("txn_commits_one_round") + counted("txn_commits_two_rounds"),
+            refreshes: counted("txn_refreshes"),
+            pushes: counted("txn_retries_pushed") + counted("txn_retries_newer_version"),
         }
     }
 }

@@ -65,8 +65,10 @@ pub enum Happening {
     Resumed {
         host: Box<str>,
     },
-    /// Something a fault, workload or invariant wants to be remembered.
+    /// Something a workload or invariant wants to be remembered.
     Note(Box<str>),
+    /// A fault, or what became of a process.
+    Milestone(Box<str>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -86,6 +88,14 @@ impl fmt::Display for MessageKind {
     }
 }
 
+impl Happening {
+    /// Few enough to keep all of them: faults and processes.
+    fn is_milestone(&self) -> bool {
+        use Happening::{Crashed, Milestone, Paused, Resumed, Started};
+        matches!(self, Started { .. } | Crashed { .. } | Paused { .. } | Resumed { .. } | Milestone(_))
+    }
+}
+
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:>10.3} ms  ", self.at as f64 / 1e6)?;
@@ -101,7 +111,7 @@ impl fmt::Display for Event {
             Happening::Crashed { host } => write!(f, "{host} crashes"),
             Happening::Paused { host } => write!(f, "{host} is paused"),
             Happening::Resumed { host } => write!(f, "{host} goes on"),
-            Happening::Note(note) => f.write_str(note),
+            Happening::Note(note) | Happening::Milestone(note) => f.write_str(note),
         }
     }
 }
@@ -110,6 +120,7 @@ impl fmt::Display for Event {
 pub(crate) struct Trace {
     hash: u64,
     last: VecDeque<Event>,
+    milestones: Vec<Event>,
     count: u64,
 }
 
@@ -117,6 +128,9 @@ impl Trace {
     pub(crate) fn record(&mut self, event: Event) {
         self.hash = FixedState::with_seed(self.hash).hash_one(&event);
         self.count += 1;
+        if event.what.is_milestone() {
+            self.milestones.push(event.clone());
+        }
         if self.last.len() == KEPT {
             self.last.pop_front();
         }
@@ -129,6 +143,10 @@ impl Trace {
 
     pub(crate) fn count(&self) -> u64 {
         self.count
+    }
+
+    pub(crate) fn milestones(&self) -> &[Event] {
+        &self.milestones
     }
 
     pub(crate) fn last(&self) -> impl Iterator<Item = &Event> {

@@ -85,9 +85,14 @@ impl World {
         self.record(Happening::Note(note.into().into()));
     }
 
+    /// A fault, or what became of a process.
+    pub fn milestone(&self, what: impl Into<String>) {
+        self.record(Happening::Milestone(what.into().into()));
+    }
+
     pub fn violation(&self, invariant: &'static str, what: impl Into<String>) {
         let violation = Violation { invariant, what: what.into() };
-        self.note(format!("VIOLATION {violation}"));
+        self.milestone(format!("VIOLATION {violation}"));
         self.inner.state.lock().violations.push(violation);
     }
 
@@ -101,6 +106,10 @@ impl World {
 
     pub fn event_count(&self) -> u64 {
         self.inner.state.lock().trace.count()
+    }
+
+    pub fn milestones(&self) -> Vec<Event> {
+        self.inner.state.lock().trace.milestones().to_vec()
     }
 
     /// The end of the story, for the report of a failure.

@@ -33,7 +33,8 @@ pub fn compare_replicas(cluster: &SimCluster) -> storage::Result<Agreement> {
             copies.entry(copy.descriptor.id).or_default().push(copy);
         }
     }
-    let engines: Vec<MemoryEngine> = (0..cluster.len()).map(|node| MemoryEngine::open(&cluster.disk(node).fork())).collect();
+    let engines: Vec<MemoryEngine> =
+        (0..cluster.len()).map(|node| MemoryEngine::open(&cluster.disk(node).fork())).collect();
     for (range, copies) in copies {
         let first = &copies[0];
         if copies.iter().any(|copy| copy.applied != first.applied) {

@@ -39,6 +39,7 @@ pub struct Bank {
 struct State {
     acknowledged: BTreeSet<Receipt>,
     failed: BTreeSet<Receipt>,
+    unknown: u64,
     /// Transfers of each account that any later reader must see.
     seen: Vec<u64>,
     reads: u64,
@@ -75,6 +76,15 @@ impl Bank {
 
     pub fn acknowledged(&self) -> u64 {
         self.state.lock().acknowledged.len() as u64
+    }
+
+    pub fn failed(&self) -> u64 {
+        self.state.lock().failed.len() as u64
+    }
+
+    /// Transfers of which nobody told what became of them.
+    pub fn unknown(&self) -> u64 {
+        self.state.lock().unknown
     }
 
     pub fn reads(&self) -> u64 {
@@ -142,7 +152,10 @@ impl Bank {
                 self.check_failure(&error);
                 self.state.lock().failed.insert(receipt);
             }
-            Outcome::Unknown => self.world.note(format!("unknown {receipt:?}")),
+            Outcome::Unknown => {
+                self.world.note(format!("unknown {receipt:?}"));
+                self.state.lock().unknown += 1;
+            }
         }
     }
 
@@ -288,7 +301,10 @@ impl Account {
 
     fn decode(bytes: &[u8]) -> Option<Account> {
         let (balance, transfers) = bytes.split_first_chunk()?;
-        Some(Account { balance: i64::from_be_bytes(*balance), transfers: u64::from_be_bytes(transfers.try_into().ok()?) })
+        Some(Account {
+            balance: i64::from_be_bytes(*balance),
+            transfers: u64::from_be_bytes(transfers.try_into().ok()?),
+        })
     }
 }
 

@@ -4,6 +4,8 @@
 //! The doctors of a pair lie far apart, so that each lies in a range of its own: a read of one range
 //! protects the reader's write in the other only if every guard between reads and writes holds.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,11 +24,17 @@ const DOCTORS: TableId = TableId(1002);
 pub struct OnCall {
     world: World,
     pairs: i64,
+    turns: Arc<AtomicU64>,
 }
 
 impl OnCall {
     pub fn new(world: &World, pairs: i64) -> OnCall {
-        OnCall { world: world.clone(), pairs }
+        OnCall { world: world.clone(), pairs, turns: Arc::default() }
+    }
+
+    /// Doctors that went on or off call, or looked and stayed.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::SeqCst)
     }
 
     pub fn split_keys(&self) -> Vec<Key> {
@@ -65,9 +73,11 @@ impl OnCall {
     }
 
     async fn change(&self, gateway: &Gateway, pair: i64, side: i64) {
-        let outcome = gateway.transact(TxnOptions::default(), move |txn| async move { take_turn(&txn, pair, side).await });
+        let outcome =
+            gateway.transact(TxnOptions::default(), move |txn| async move { take_turn(&txn, pair, side).await });
         // Only what a committed transaction saw counts.
         if let Outcome::Committed(seen) = outcome.await {
+            self.turns.fetch_add(1, Ordering::SeqCst);
             self.check(pair, seen);
         }
     }

@@ -2,6 +2,7 @@
 //! above it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use keyspace::Timestamp;
@@ -18,15 +19,21 @@ pub struct OracleWatch {
     world: World,
     /// The highest number that anybody has received.
     highest: Arc<Mutex<Timestamp>>,
+    numbers: Arc<AtomicU64>,
 }
 
 impl OracleWatch {
     pub fn new(world: &World) -> OracleWatch {
-        OracleWatch { world: world.clone(), highest: Arc::default() }
+        OracleWatch { world: world.clone(), highest: Arc::default(), numbers: Arc::default() }
     }
 
     pub fn highest(&self) -> Timestamp {
         *self.highest.lock()
+    }
+
+    /// Numbers that were received.
+    pub fn numbers(&self) -> u64 {
+        self.numbers.load(Ordering::SeqCst)
     }
 
     /// One client, that asks one node.
@@ -54,6 +61,7 @@ impl OracleWatch {
     }
 
     fn check(&self, node: usize, before: Timestamp, received: Timestamp) {
+        self.numbers.fetch_add(1, Ordering::SeqCst);
         if received <= before {
             let what = format!("node {} was given {received} after {before} had been received", node + 1);
             self.world.violation("oracle_increases", what);

@@ -1,0 +1,100 @@
+//! What many runs were like together, and the poorest of them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sim::{Fault, SimReport};
+
+#[derive(Default)]
+pub struct Totals {
+    seeds: u64,
+    violated: u64,
+    thin: u64,
+    simulated: Duration,
+    /// In the order in which they are printed.
+    rows: Vec<Row>,
+    faults: BTreeMap<Fault, u64>,
+}
+
+/// One figure, over all seeds and in the seed that had least of it.
+struct Row {
+    name: &'static str,
+    total: u64,
+    least: u64,
+}
+
+impl Totals {
+    pub fn add(&mut self, report: &SimReport) {
+        self.seeds += 1;
+        self.violated += u64::from(!report.is_clean());
+        self.thin += u64::from(report.is_clean() && report.too_thin().is_some());
+        self.simulated += report.simulated;
+        for (fault, count) in &report.faults {
+            *self.faults.entry(*fault).or_default() += count;
+        }
+        let counts = &report.counts;
+        let figures = [
+            ("simulated seconds under faults", report.under_faults.as_secs()),
+            ("faults", report.faults_done()),
+            ("transactions judged", counts.judged()),
+            ("transfers acknowledged", counts.transfers),
+            ("transfers failed", counts.transfers_failed),
+            ("transfers with unknown outcome", counts.transfers_unknown),
+            ("reads of all accounts", counts.reads),
+            ("turns on call", counts.turns),
+            ("numbers of the oracle", counts.numbers),
+            ("commits in one range", counts.commits_one_range),
+            ("commits over several ranges", counts.commits_over_ranges),
+            ("commit numbers refused", counts.pushes),
+            ("refreshes", counts.refreshes),
+            ("events", report.events),
+        ];
+        if self.rows.is_empty() {
+            self.rows = figures.map(|(name, _)| Row { name, total: 0, least: u64::MAX }).into();
+        }
+        for (row, (_, count)) in self.rows.iter_mut().zip(figures) {
+            row.total += count;
+            row.least = row.least.min(count);
+        }
+    }
+
+    pub fn seeds(&self) -> u64 {
+        self.seeds
+    }
+
+    pub fn brief(&self) -> String {
+        match self.violated + self.thin {
+            0 => "no violation".to_owned(),
+            bad => format!("{bad} BAD"),
+        }
+    }
+
+    pub fn print(&self, took: Duration, runs_per_seed: u32) {
+        let verdict = match (self.violated, self.thin) {
+            (0, 0) => "no violation".to_owned(),
+            (0, thin) => format!("no violation, {thin} too thin"),
+            (violated, thin) => format!("{violated} VIOLATED, {thin} too thin"),
+        };
+        let plural = if self.seeds == 1 { "" } else { "s" };
+        println!("{} seed{plural}: {verdict}", self.seeds);
+        println!("\n{:<34}{:>15}{:>15}", "", "total", "least per seed");
+        for row in &self.rows {
+            println!("{:<34}{:>15}{:>15}", row.name, row.total, row.least);
+        }
+        let kinds: Vec<String> = self.faults.iter().map(|(fault, count)| format!("{fault:?} {count}")).collect();
+        println!("\nfaults: {}", kinds.join(", "));
+        println!("rare paths: {}", rare_paths());
+        let (simulated, took) = (self.simulated.as_secs_f64() * f64::from(runs_per_seed), took.as_secs_f64());
+        println!(
+            "{:.1} simulated hours ({runs_per_seed} runs of each seed) in {took:.0} s: {:.1} simulated seconds per second",
+            simulated / 3600.0,
+            simulated / took
+        );
+    }
+}
+
+/// The coverage marks that were reached, in all runs of this process.
+fn rare_paths() -> String {
+    let hits: Vec<String> = env::probe_hits().into_iter().map(|(name, count)| format!("{name} {count}")).collect();
+    if hits.is_empty() { "none".to_owned() } else { hits.join(", ") }
+}
