@@ -6,6 +6,7 @@ use expr::resolve::{self, ArgSource, CallShape, ResolvedFunction};
 use expr::{Aggregate, AggregateKind, Expr, SqlType};
 
 use super::marks::Mark;
+use super::select::PendingSet;
 use super::scope::Clause;
 use super::{Binder, literal, type_of};
 use crate::SqlResult;
@@ -186,14 +187,21 @@ impl Binder<'_> {
 
     /// In a select list: a mark that `ProjectSet` replaces.
     fn set_in_expression(&mut self, found: &ResolvedFunction<'_>, args: Vec<Expr>, at: ast::At) -> SqlResult<Expr> {
-        let clause = self.level().clause;
-        if !matches!(clause, Clause::SelectList | Clause::OrderBy | Clause::DistinctOn | Clause::GroupBy) {
-            return Err(self.error_at(at, "0A000", format!("set-returning functions are not allowed in {}", clause.name())));
+        match self.level().clause {
+            Clause::SelectList | Clause::OrderBy | Clause::DistinctOn | Clause::GroupBy => {}
+            Clause::FromFunction => return Err(self.error_at(at, "0A000", "set-returning functions must appear at top level of FROM")),
+            Clause::AggregateArguments => {
+                return Err(self.misplaced_set(at, "aggregate function calls cannot contain set-returning function calls".to_owned()));
+            }
+            Clause::WindowArguments => {
+                return Err(self.misplaced_set(at, "window function calls cannot contain set-returning function calls".to_owned()));
+            }
+            other => return Err(self.error_at(at, "0A000", format!("set-returning functions are not allowed in {}", other.name()))),
         }
         let (call, names) = self.set_call(found, args, at)?;
         let ty = if names.len() == 1 && call.columns.len() == 1 { call.columns[0] } else { SqlType::RECORD };
         let level = self.level();
-        level.pending.sets.push(call);
+        level.pending.sets.push(PendingSet { call, at, is_below_groups: false });
         let mark = Mark::Set(level.pending.sets.len() - 1);
         Ok(self.marked(mark, ty))
     }
@@ -231,6 +239,19 @@ impl Binder<'_> {
             Ok(_) => Err(self.error_at(at, "42803", "aggregate functions are not allowed in functions in FROM")),
             Err(_) => Err(self.error_at(at, "0A000", format!("a conversion to {name} in FROM is not supported"))),
         }
+    }
+
+    /// `(f(…)).*` where f returns a row of named columns.
+    pub(super) fn out_columns(&mut self, call: &ast::Call, at: ast::At) -> SqlResult<Option<Vec<(String, Expr)>>> {
+        let written = self.function_name(&call.name, at)?.to_owned();
+        let Some(entry) = functions::by_name(&written).first() else { return Ok(None) };
+        let columns: Vec<_> = entry.out_columns().collect();
+        if columns.len() < 2 {
+            return Ok(None);
+        }
+        let record = self.call(call, at)?;
+        let field = |(index, (name, ty)): (usize, (&str, SqlType))| (name.to_owned(), Expr::Field { arg: Box::new(record.clone()), index, ty });
+        Ok(Some(columns.into_iter().enumerate().map(field).collect()))
     }
 
     /// `(f(…)).column` where f returns a row of named columns.

@@ -80,7 +80,7 @@ impl Binder<'_> {
             ExprKind::Exists(query) => self.exists(query),
             ExprKind::Subquery(query) => self.scalar_query(query, at),
             ExprKind::ArrayQuery(query) => self.array_query(query, at),
-            ExprKind::Case(case) => self.case(case),
+            ExprKind::Case(case) => self.without_sets("CASE", |binder| binder.case(case)),
             ExprKind::Cast(arg, ty) => {
                 let to = self.type_name(ty)?;
                 // ARRAY[] has no type of its own: the cast gives it one.
@@ -94,7 +94,7 @@ impl Binder<'_> {
             ExprKind::Call(call) => self.call(call, at),
             ExprKind::Special(value, precision) => self.special(*value, *precision, at),
             ExprKind::Coalesce(args) => {
-                let (args, ty) = self.unified(args, "COALESCE")?;
+                let (args, ty) = self.without_sets("COALESCE", |binder| binder.unified(args, "COALESCE"))?;
                 Ok(Expr::Coalesce { args, ty })
             }
             ExprKind::NullIf(pair) => {
@@ -133,6 +133,21 @@ impl Binder<'_> {
             self.params.resize(index + 1, None);
         }
         Ok(Expr::Param { index, ty: self.params[index].unwrap_or(SqlType::UNKNOWN) })
+    }
+
+    /// Binds what may be evaluated only for some rows: a set there would have no meaning.
+    fn without_sets<T>(&mut self, what: &str, bind: impl FnOnce(&mut Self) -> SqlResult<T>) -> SqlResult<T> {
+        let before = self.level().pending.sets.len();
+        let bound = bind(self)?;
+        match self.level().pending.sets.get(before).map(|set| set.at) {
+            Some(at) => Err(self.misplaced_set(at, format!("set-returning functions are not allowed in {what}"))),
+            None => Ok(bound),
+        }
+    }
+
+    pub(super) fn misplaced_set(&self, at: ast::At, message: String) -> crate::SqlError {
+        let hint = "You might be able to move the set-returning function into a LATERAL FROM item.";
+        self.error_at(at, "0A000", message).with_hint(hint)
     }
 
     fn conditions(&mut self, list: &[ast::Expr], word: &str) -> SqlResult<Vec<Expr>> {

@@ -2,12 +2,14 @@
 
 use expr::{Expr, SqlType};
 
+use super::marks::Mark;
 use super::scope::{Clause, Column, Level, Relation, Scope};
-use super::stage::any_column;
+use super::stage::{Applied, any_column, apply_subqueries};
+use super::subquery::PendingSubquery;
 use super::{Binder, marks, type_of};
 use crate::catalog::{RelationKind, Table, TableUse};
 use crate::parse::ast::{self, JoinConstraint, JoinType, Statement, TableRef};
-use crate::plan::{Apply, ApplyKind, Field, Join, JoinKind, KeyRanges, Node, Plan, Scan};
+use crate::plan::{Apply, ApplyKind, Field, Join, JoinKind, KeyRanges, Node, Plan, Scan, SetCall};
 use crate::{SqlError, SqlResult};
 
 /// An item of FROM: its rows, its names, and what it needs of the items to its left (LATERAL).
@@ -195,24 +197,19 @@ impl Binder<'_> {
     }
 
     fn functions(&mut self, functions: &ast::FunctionsRef, left: &Scope) -> SqlResult<Item> {
-        let mut fields = Vec::new();
-        let mut calls = Vec::with_capacity(functions.calls.len());
-        let single = functions.calls.len() == 1;
-        let (bound, bindings) = self.beside(left.clone(), |binder| {
-            binder.in_clause(Clause::FromFunction, |binder| {
-                functions.calls.iter().map(|function| binder.call_in_from(&function.call, function.at)).collect::<SqlResult<Vec<_>>>()
-            })
+        let ((bound, mut subqueries), mut bindings) = self.beside(left.clone(), |binder| {
+            let outside = std::mem::take(&mut binder.level().pending.subqueries);
+            let bound = binder.in_clause(Clause::FromFunction, |binder| binder.calls_in_from(functions));
+            let subqueries = std::mem::replace(&mut binder.level().pending.subqueries, outside);
+            Ok((bound?, subqueries))
         })?;
         // Arguments are over the row of the items to the left, which an Apply hands in as parameters.
-        let width = left.width;
-        let mut bindings = bindings;
-        for (number, (mut call, names)) in bound.into_iter().enumerate() {
+        let single = bound.len() == 1;
+        let mut calls = Vec::with_capacity(bound.len());
+        let mut fields = Vec::new();
+        for (mut call, names) in bound {
             for arg in &mut call.args {
-                self.outer_arguments(arg, width, &mut bindings, functions.at)?;
-            }
-            let written = &functions.calls[number];
-            if !written.columns.is_empty() {
-                return Err(self.error_at(written.at, "0A000", "a column definition list is not supported"));
+                self.outer_arguments(arg, left.width, &mut bindings);
             }
             let scalar = names.len() == 1;
             for (name, ty) in names.into_iter().zip(&call.columns) {
@@ -227,36 +224,82 @@ impl Binder<'_> {
         if functions.ordinality {
             fields.push(Field { name: "ordinality".to_owned(), ty: SqlType::INT8, origin: None });
         }
-        let plan = Plan::new(Node::FunctionScan { calls, ordinality: functions.ordinality }, fields);
+        for subquery in &mut subqueries {
+            for (_, expr) in &mut subquery.bindings {
+                self.outer_arguments(expr, left.width, &mut bindings);
+            }
+            if let ApplyKind::Compare { left: operands, .. } = &mut subquery.kind {
+                operands.iter_mut().for_each(|operand| self.outer_arguments(operand, left.width, &mut bindings));
+            }
+        }
+        let plan = self.function_scan(calls, functions.ordinality, fields, &subqueries);
         let name = functions.calls.first().and_then(|function| function.call.name.last().cloned());
         let alias = functions.alias.clone().or_else(|| name.map(|name| ast::Alias { name, columns: Vec::new() }));
         let scope = self.named_scope(&plan, alias.as_ref(), functions.at)?;
         Ok(Item { plan, scope, bindings })
     }
 
-    /// Turns columns of the items to the left into parameter slots.
-    fn outer_arguments(&mut self, arg: &mut Expr, width: usize, bindings: &mut Vec<(usize, Expr)>, at: ast::At) -> SqlResult<()> {
-        if any_column(arg, &mut |index| index >= marks::FIRST) {
-            return Err(self.error_at(at, "0A000", "a subquery or set-returning function in the arguments of a function in FROM is not supported"));
-        }
-        let mut columns = Vec::new();
-        any_column(arg, &mut |index| {
-            columns.push(index);
-            false
-        });
-        let mut slots = Vec::new();
-        for index in columns {
-            debug_assert!(index < width, "an argument refers to the items to its left");
-            slots.push((index, self.new_slot()));
-        }
-        super::stage::substitute_typed(arg, &mut |index, ty| {
-            let (_, slot) = slots.iter().find(|(known, _)| *known == index)?;
-            if !bindings.iter().any(|(known, _)| known == slot) {
-                bindings.push((*slot, Expr::Column { index, ty }));
+    fn calls_in_from(&mut self, functions: &ast::FunctionsRef) -> SqlResult<Vec<(SetCall, Vec<String>)>> {
+        let mut out = Vec::with_capacity(functions.calls.len());
+        for function in &functions.calls {
+            if !function.columns.is_empty() {
+                return Err(self.error_at(function.at, "0A000", "a column definition list is not supported"));
             }
-            Some(Expr::Param { index: *slot, ty })
+            let several_arrays = function.call.args.len() > 1
+                && !function.call.variadic
+                && function.call.name.last().is_some_and(|name| name.text == "unnest");
+            if !several_arrays {
+                out.push(self.call_in_from(&function.call, function.at)?);
+                continue;
+            }
+            // unnest(a, b) is ROWS FROM (unnest(a), unnest(b)).
+            for array in &function.call.args {
+                let call = ast::Call { args: vec![array.clone()], ..function.call.clone() };
+                out.push(self.call_in_from(&call, function.at)?);
+            }
+        }
+        Ok(out)
+    }
+
+    /// Subqueries in the arguments are computed once, beside the scan, and handed in as parameters.
+    fn function_scan(&mut self, mut calls: Vec<SetCall>, ordinality: bool, fields: Vec<Field>, subqueries: &[PendingSubquery]) -> Plan {
+        if subqueries.is_empty() {
+            return Plan::new(Node::FunctionScan { calls, ordinality }, fields);
+        }
+        let args = calls.iter_mut().flat_map(|call| &mut call.args);
+        let outer = apply_subqueries(Plan::one_row(), args, subqueries, &mut Applied::default());
+        let width = outer.width();
+        let mut bindings = Vec::new();
+        for arg in calls.iter_mut().flat_map(|call| &mut call.args) {
+            self.outer_arguments(arg, width, &mut bindings);
+        }
+        let mut together = outer.fields.clone();
+        together.extend(fields.iter().cloned());
+        let columns = fields.iter().enumerate().map(|(at, field)| Expr::Column { index: width + at, ty: field.ty }).collect();
+        let inner = Box::new(Plan::new(Node::FunctionScan { calls, ordinality }, fields));
+        let kind = ApplyKind::Lateral { left_join: false, condition: None };
+        let apply = Apply { outer: Box::new(outer), inner, bindings, kind, guard: None };
+        Plan::new(Node::Apply(apply), together).project(columns)
+    }
+
+    /// Turns columns of the items to the left into parameter slots; marks stay.
+    fn outer_arguments(&mut self, arg: &mut Expr, width: usize, bindings: &mut Vec<(usize, Expr)>) {
+        super::stage::substitute_typed(arg, &mut |index, ty| {
+            if index >= marks::FIRST {
+                return None;
+            }
+            debug_assert!(index < width, "it refers to the items to its left");
+            let known = bindings.iter().find(|(_, bound)| matches!(bound, Expr::Column { index: known, .. } if *known == index));
+            let slot = match known {
+                Some((slot, _)) => *slot,
+                None => {
+                    let slot = self.new_slot();
+                    bindings.push((slot, Expr::Column { index, ty }));
+                    slot
+                }
+            };
+            Some(Expr::Param { index: slot, ty })
         });
-        Ok(())
     }
 
     fn join(&mut self, join: &ast::JoinRef, outer: &Scope) -> SqlResult<Item> {
@@ -302,32 +345,104 @@ impl Binder<'_> {
     /// Two items side by side; `right.bindings` make it an Apply.
     fn joined(&mut self, left: Item, right: Item, kind: JoinKind, on: Option<&ast::Expr>) -> SqlResult<Item> {
         let scope = left.scope.clone().joined(right.scope.clone());
-        let condition = match on {
-            Some(written) => Some(self.on_condition(written, &scope)?),
-            None => None,
+        let (condition, subqueries) = match on {
+            Some(written) => {
+                let (condition, subqueries) = self.on_condition(written, &scope)?;
+                (Some(condition), subqueries)
+            }
+            None => (None, Vec::new()),
         };
-        let (plan, _) = self.join_plans(left.plan, right, kind, condition)?;
+        let plan = match condition {
+            Some(condition) if !subqueries.is_empty() => {
+                let at = on.map_or(0, |written| written.at);
+                self.join_with_subqueries(left.plan, right, kind, condition, subqueries, at)?
+            }
+            condition => self.join_plans(left.plan, right, kind, condition)?,
+        };
         Ok(Item { plan, scope, bindings: left.bindings })
     }
 
-    fn on_condition(&mut self, written: &ast::Expr, scope: &Scope) -> SqlResult<Expr> {
-        let ((bound, at), bindings) = self.beside(scope.clone(), |binder| {
-            let bound = binder.in_clause(Clause::JoinCondition, |binder| binder.expr(written))?;
-            Ok((binder.condition(bound, "JOIN/ON", written.at)?, written.at))
+    fn on_condition(&mut self, written: &ast::Expr, scope: &Scope) -> SqlResult<(Expr, Vec<PendingSubquery>)> {
+        let ((bound, subqueries), bindings) = self.beside(scope.clone(), |binder| {
+            let outside = std::mem::take(&mut binder.level().pending.subqueries);
+            let bound = binder.in_clause(Clause::JoinCondition, |binder| binder.expr(written));
+            let subqueries = std::mem::replace(&mut binder.level().pending.subqueries, outside);
+            Ok((binder.condition(bound?, "JOIN/ON", written.at)?, subqueries))
         })?;
-        if !bindings.is_empty() || any_column(&bound, &mut |index| index >= marks::FIRST) {
-            return Err(self.error_at(at, "0A000", "a subquery in a join condition is not supported").with_hint("Move it into WHERE or into a subquery in FROM."));
+        if !bindings.is_empty() || any_column(&bound, &mut |index| index >= marks::FIRST && !matches!(Mark::of(index), Some(Mark::Subquery(_)))) {
+            return Err(self.error_at(written.at, "0A000", "this is not supported in a join condition"));
         }
-        Ok(bound)
+        Ok((bound, subqueries))
     }
 
-    fn join_plans(&mut self, left: Plan, right: Item, kind: JoinKind, condition: Option<Expr>) -> SqlResult<(Plan, usize)> {
-        let width = left.width();
+    /// ON with subqueries. An inner join is filtered by it afterwards; an outer join runs its inner side, with the
+    /// subqueries on it and filtered, for each row of the side that is kept.
+    fn join_with_subqueries(
+        &mut self,
+        left: Plan,
+        right: Item,
+        kind: JoinKind,
+        mut condition: Expr,
+        mut subqueries: Vec<PendingSubquery>,
+        at: ast::At,
+    ) -> SqlResult<Plan> {
+        let (left_width, right_width) = (left.width(), right.plan.width());
+        if kind == JoinKind::Inner {
+            let plan = self.join_plans(left, right, kind, None)?;
+            let plan = apply_subqueries(plan, [&mut condition], &subqueries, &mut Applied::default());
+            return Ok(plan.filter(condition).keep(left_width + right_width));
+        }
+        let (kept, other) = match kind {
+            JoinKind::Left => (left, right.plan),
+            JoinKind::Right if right.bindings.is_empty() => (right.plan, left),
+            _ => return Err(self.error_at(at, "0A000", "a subquery in the condition of this join is not supported")),
+        };
+        // Of the pair's columns: which are the kept side's, and where the other side's stand in its own row.
+        let (kept_range, other_start) =
+            if kind == JoinKind::Left { (0..left_width, left_width) } else { (left_width..left_width + right_width, 0) };
+        let mut bindings = right.bindings;
+        let mut adapt = |binder: &mut Self, expr: &mut Expr| {
+            super::stage::substitute_typed(expr, &mut |index, ty| {
+                if index >= marks::FIRST {
+                    return None;
+                }
+                if !kept_range.contains(&index) {
+                    return Some(Expr::Column { index: index - other_start, ty });
+                }
+                let slot = binder.new_slot();
+                bindings.push((slot, Expr::Column { index: index - kept_range.start, ty }));
+                Some(Expr::Param { index: slot, ty })
+            });
+        };
+        adapt(self, &mut condition);
+        for subquery in &mut subqueries {
+            subquery.bindings.iter_mut().for_each(|(_, expr)| adapt(self, expr));
+            if let ApplyKind::Compare { left: operands, .. } = &mut subquery.kind {
+                operands.iter_mut().for_each(|operand| adapt(self, operand));
+            }
+        }
+        let other_width = other.width();
+        let inner = apply_subqueries(other, [&mut condition], &subqueries, &mut Applied::default());
+        let inner = inner.filter(condition).keep(other_width);
+        let mut fields = kept.fields.clone();
+        fields.extend(inner.fields.iter().cloned());
+        let lateral = ApplyKind::Lateral { left_join: true, condition: None };
+        let apply = Apply { outer: Box::new(kept), inner: Box::new(inner), bindings, kind: lateral, guard: None };
+        let plan = Plan::new(Node::Apply(apply), fields);
+        if kind == JoinKind::Left {
+            return Ok(plan);
+        }
+        let order = (right_width..right_width + left_width).chain(0..right_width);
+        let columns = order.map(|index| Expr::Column { index, ty: plan.fields[index].ty }).collect();
+        Ok(plan.project(columns))
+    }
+
+    fn join_plans(&mut self, left: Plan, right: Item, kind: JoinKind, condition: Option<Expr>) -> SqlResult<Plan> {
         let mut fields = left.fields.clone();
         fields.extend(right.plan.fields.iter().cloned());
         if right.bindings.is_empty() {
             let node = Node::Join(Join { kind, left: Box::new(left), right: Box::new(right.plan), equal: Vec::new(), condition });
-            return Ok((Plan::new(node, fields), width));
+            return Ok(Plan::new(node, fields));
         }
         if !matches!(kind, JoinKind::Inner | JoinKind::Left) {
             let error = SqlError::new("42P10", "invalid reference to FROM-clause entry in LATERAL");
@@ -335,7 +450,7 @@ impl Binder<'_> {
         }
         let kind = ApplyKind::Lateral { left_join: kind == JoinKind::Left, condition };
         let node = Node::Apply(Apply { outer: Box::new(left), inner: Box::new(right.plan), bindings: right.bindings, kind, guard: None });
-        Ok((Plan::new(node, fields), width))
+        Ok(Plan::new(node, fields))
     }
 
     /// USING and NATURAL: equal columns appear once, first.
@@ -360,7 +475,7 @@ impl Binder<'_> {
             1 => conditions.pop(),
             _ => Some(Expr::And(conditions)),
         };
-        let (mut plan, _) = self.join_plans(left.plan, Item { plan: right.plan, scope: Scope::default(), bindings: right.bindings }, kind, condition)?;
+        let mut plan = self.join_plans(left.plan, Item { plan: right.plan, scope: Scope::default(), bindings: right.bindings }, kind, condition)?;
         let mut computed = Vec::new();
         let mut visible = Vec::with_capacity(merged.len());
         for (name, a, b, exprs, ty) in &merged {

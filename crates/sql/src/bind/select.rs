@@ -1,6 +1,8 @@
 //! One SELECT, stage by stage.
 
-use expr::{Aggregate, Expr, SortKey};
+use std::collections::{BTreeMap, BTreeSet};
+
+use expr::{Aggregate, Expr, SortKey, SqlType};
 
 use super::marks::Mark;
 use super::scope::{Clause, Level};
@@ -19,10 +21,21 @@ pub(super) struct Pending {
     pub aggregates: Vec<Aggregate>,
     pub windows: Vec<WindowCall>,
     pub subqueries: Vec<PendingSubquery>,
-    pub sets: Vec<SetCall>,
+    pub sets: Vec<PendingSet>,
     pub groupings: Vec<(Vec<Expr>, ast::At)>,
     pub named_windows: Vec<(ast::Name, ast::WindowSpec)>,
 }
+
+/// A set-returning function in an expression.
+pub(super) struct PendingSet {
+    pub call: SetCall,
+    pub at: ast::At,
+    /// It is grouped by, and so was computed before.
+    pub is_below_groups: bool,
+}
+
+/// Where the columns of set-returning functions are in the row, by number.
+type SetPlaces = BTreeMap<usize, (usize, Vec<SqlType>)>;
 
 /// What stands around a SELECT in its query.
 pub(super) struct Around<'q> {
@@ -73,6 +86,7 @@ impl Binder<'_> {
         let targets = upper.targets.clone();
         let mut grouping = self.group_by(&select.group_by, &targets)?;
         let mut pending = std::mem::take(&mut self.level().pending);
+        plan = grouped_sets(plan, &mut grouping.keys, &mut upper, &mut pending);
         let grouped = !select.group_by.is_empty() || !pending.aggregates.is_empty() || upper.having.is_some();
         if grouped {
             plan = self.aggregated(plan, &mut grouping, &mut upper, &mut pending)?;
@@ -83,7 +97,7 @@ impl Binder<'_> {
             plan = plan.filter(having);
         }
         plan = windows(plan, &mut upper, &mut pending, &mut applied);
-        plan = self.sets(plan, &mut upper, &mut pending, &mut applied)?;
+        plan = sets(plan, &mut upper, &mut pending, &mut applied);
         plan = apply_subqueries(plan, upper.exprs(), &pending.subqueries, &mut applied);
         let locks = self.lock_targets(select, around, grouped)?;
         self.output(plan, select, around, upper, locks)
@@ -150,7 +164,7 @@ impl Binder<'_> {
             }
         }
         for call in &mut pending.sets {
-            for arg in &mut call.args {
+            for arg in &mut call.call.args {
                 self.regroup(arg, grouping, count)?;
             }
         }
@@ -183,7 +197,7 @@ impl Binder<'_> {
         upper.exprs().for_each(&mut number_aggregates);
         upper.having.iter_mut().for_each(&mut number_aggregates);
         pending.windows.iter_mut().flat_map(window_exprs).for_each(&mut number_aggregates);
-        pending.sets.iter_mut().flat_map(|call| &mut call.args).for_each(&mut number_aggregates);
+        set_args(&mut pending.sets).for_each(&mut number_aggregates);
         for subquery in &mut pending.subqueries {
             subquery.bindings.iter_mut().for_each(|(_, expr)| number_aggregates(expr));
             if let ApplyKind::Compare { left, .. } = &mut subquery.kind {
@@ -200,40 +214,6 @@ impl Binder<'_> {
             ordered: false,
         };
         Ok(Plan::new(node, fields))
-    }
-
-    /// Set-returning functions of the select list: all of them side by side, below the rest of it.
-    fn sets(&mut self, mut plan: Plan, upper: &mut Upper, pending: &mut Pending, applied: &mut Applied) -> SqlResult<Plan> {
-        if pending.sets.is_empty() {
-            return Ok(plan);
-        }
-        let nested = pending.sets.iter().flat_map(|call| &call.args).any(|arg| any_column(arg, &mut |index| matches!(Mark::of(index), Some(Mark::Set(_)))));
-        if nested {
-            return Err(SqlError::not_supported("a set-returning function within the arguments of another"));
-        }
-        plan = apply_subqueries(plan, pending.sets.iter_mut().flat_map(|call| &mut call.args), &pending.subqueries, applied);
-        let mut exprs: Vec<SetExpr> =
-            plan.fields.iter().enumerate().map(|(index, field)| SetExpr::Scalar(Expr::Column { index, ty: field.ty })).collect();
-        let mut fields = plan.fields.clone();
-        let mut places = Vec::with_capacity(pending.sets.len());
-        for call in &pending.sets {
-            places.push((fields.len(), call.columns.clone()));
-            fields.extend(call.columns.iter().map(|ty| Field { name: "?column?".to_owned(), ty: *ty, origin: None }));
-            exprs.push(SetExpr::Set(call.clone()));
-        }
-        let replace = |expr: &mut Expr| {
-            substitute(expr, &mut |index| {
-                let Some(Mark::Set(number)) = Mark::of(index) else { return None };
-                let (first, columns) = &places[number];
-                let mut fields = columns.iter().enumerate().map(|(offset, ty)| Expr::Column { index: first + offset, ty: *ty });
-                Some(match columns.len() {
-                    1 => fields.next().expect("there is one"),
-                    _ => Expr::Row { fields: fields.collect(), ty: expr::SqlType::RECORD },
-                })
-            });
-        };
-        upper.exprs().for_each(replace);
-        Ok(Plan::new(Node::ProjectSet { input: Box::new(plan), exprs }, fields))
     }
 
     /// Select list, DISTINCT, ORDER BY, locks, LIMIT; what was only sorted or locked by is dropped at the end.
@@ -396,6 +376,103 @@ fn window_exprs(call: &mut WindowCall) -> Vec<&mut Expr> {
     out
 }
 
+/// Set-returning functions of the select list, below the rest of it.
+fn sets(plan: Plan, upper: &mut Upper, pending: &mut Pending, applied: &mut Applied) -> Plan {
+    let mut places = SetPlaces::new();
+    let all = (0..pending.sets.len()).filter(|number| !pending.sets[*number].is_below_groups).collect();
+    let plan = project_sets(plan, &all, &mut places, pending, applied);
+    upper.exprs().for_each(|expr| replace_sets(expr, &places));
+    plan
+}
+
+/// Those that are grouped by come below the grouping.
+fn grouped_sets(plan: Plan, keys: &mut [Expr], upper: &mut Upper, pending: &mut Pending) -> Plan {
+    let mut wanted = BTreeSet::new();
+    keys.iter().for_each(|key| wanted.extend(sets_in(key)));
+    if wanted.is_empty() {
+        return plan;
+    }
+    // The calls in the arguments of a call were bound, and so numbered, before it.
+    for number in (0..pending.sets.len()).rev() {
+        if wanted.contains(&number) {
+            pending.sets[number].call.args.iter().for_each(|arg| wanted.extend(sets_in(arg)));
+        }
+    }
+    let mut places = SetPlaces::new();
+    let plan = project_sets(plan, &wanted, &mut places, pending, &mut Applied::default());
+    for number in wanted {
+        let set = &mut pending.sets[number];
+        (set.is_below_groups, set.call.args) = (true, Vec::new());
+    }
+    let having = upper.having.take();
+    upper.having = having.map(|mut having| {
+        replace_sets(&mut having, &places);
+        having
+    });
+    keys.iter_mut().chain(upper.exprs()).for_each(|expr| replace_sets(expr, &places));
+    plan
+}
+
+fn sets_in(expr: &Expr) -> BTreeSet<usize> {
+    let mut found = BTreeSet::new();
+    any_column(expr, &mut |index| {
+        if let Some(Mark::Set(number)) = Mark::of(index) {
+            found.insert(number);
+        }
+        false
+    });
+    found
+}
+
+/// Calls that stand side by side are in one `ProjectSet`; those in the arguments of others in one further down.
+fn project_sets(mut plan: Plan, wanted: &BTreeSet<usize>, places: &mut SetPlaces, pending: &mut Pending, applied: &mut Applied) -> Plan {
+    let mut depths: BTreeMap<usize, usize> = BTreeMap::new();
+    for number in wanted {
+        let inner = pending.sets[*number].call.args.iter().flat_map(sets_in);
+        let depth = inner.map(|inner| depths.get(&inner).map_or(0, |depth| depth + 1)).max().unwrap_or(0);
+        depths.insert(*number, depth);
+    }
+    for depth in 0..=depths.values().copied().max().unwrap_or(0) {
+        let numbers: Vec<usize> = wanted.iter().copied().filter(|number| depths[number] == depth).collect();
+        if numbers.is_empty() {
+            break;
+        }
+        for number in &numbers {
+            let args = &mut pending.sets[*number].call.args;
+            args.iter_mut().for_each(|arg| replace_sets(arg, places));
+            plan = apply_subqueries(plan, args, &pending.subqueries, applied);
+        }
+        let columns = plan.fields.iter().enumerate().map(|(index, field)| SetExpr::Scalar(Expr::Column { index, ty: field.ty }));
+        let mut exprs: Vec<SetExpr> = columns.collect();
+        let mut fields = plan.fields.clone();
+        for number in numbers {
+            let call = &pending.sets[number].call;
+            places.insert(number, (fields.len(), call.columns.clone()));
+            fields.extend(call.columns.iter().map(|ty| Field { name: "?column?".to_owned(), ty: *ty, origin: None }));
+            exprs.push(SetExpr::Set(call.clone()));
+        }
+        plan = Plan::new(Node::ProjectSet { input: Box::new(plan), exprs }, fields);
+    }
+    plan
+}
+
+/// Puts the columns of a `ProjectSet` in the place of the marks of its calls.
+fn replace_sets(expr: &mut Expr, places: &SetPlaces) {
+    substitute(expr, &mut |index| {
+        let Some(Mark::Set(number)) = Mark::of(index) else { return None };
+        let (first, columns) = places.get(&number)?;
+        let mut fields = columns.iter().enumerate().map(|(offset, ty)| Expr::Column { index: first + offset, ty: *ty });
+        Some(match columns.len() {
+            1 => fields.next().expect("there is one"),
+            _ => Expr::Row { fields: fields.collect(), ty: SqlType::RECORD },
+        })
+    });
+}
+
+fn set_args(sets: &mut [PendingSet]) -> impl Iterator<Item = &mut Expr> {
+    sets.iter_mut().flat_map(|set| &mut set.call.args)
+}
+
 /// Window calls: their results follow the columns they are computed from.
 fn windows(mut plan: Plan, upper: &mut Upper, pending: &mut Pending, applied: &mut Applied) -> Plan {
     if pending.windows.is_empty() {
@@ -410,7 +487,7 @@ fn windows(mut plan: Plan, upper: &mut Upper, pending: &mut Pending, applied: &m
         });
     };
     upper.exprs().for_each(&mut replace);
-    pending.sets.iter_mut().flat_map(|call| &mut call.args).for_each(&mut replace);
+    set_args(&mut pending.sets).for_each(&mut replace);
     let mut fields = plan.fields.clone();
     fields.extend(pending.windows.iter().map(|call| Field { name: "?column?".to_owned(), ty: call.ty, origin: None }));
     Plan::new(Node::Window { input: Box::new(plan), calls: pending.windows.clone() }, fields)

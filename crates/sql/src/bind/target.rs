@@ -25,12 +25,9 @@ impl Binder<'_> {
                     out.extend(columns.into_iter().map(|(name, expr, origin)| BoundTarget { name, expr, origin, at }));
                 }
                 ExprKind::FieldStar(arg) => {
-                    let bound = self.expr(arg)?;
-                    let Expr::Row { fields, .. } = bound else {
-                        return Err(self.error_at(at, "0A000", "expanding a row with (expression).* is not supported here"));
-                    };
-                    let named = fields.into_iter().enumerate();
-                    out.extend(named.map(|(number, expr)| BoundTarget { name: format!("f{}", number + 1), expr, origin: None, at }));
+                    for (name, expr) in self.expanded(arg, at)? {
+                        out.push(BoundTarget { name, expr, origin: None, at });
+                    }
                 }
                 kind => {
                     let expr = self.expr(&target.expr)?;
@@ -44,6 +41,34 @@ impl Binder<'_> {
             }
         }
         Ok(out)
+    }
+
+    /// The columns of `(row).*`.
+    fn expanded(&mut self, arg: &ast::Expr, at: ast::At) -> SqlResult<Vec<(String, Expr)>> {
+        match &arg.kind {
+            ExprKind::Call(call) => {
+                if let Some(columns) = self.out_columns(call, arg.at)? {
+                    return Ok(columns);
+                }
+            }
+            ExprKind::Column(names) => {
+                if let Expr::Row { .. } = self.expr(arg)? {
+                    return Ok(self.star(names, at)?.into_iter().map(|(name, expr, _)| (name, expr)).collect());
+                }
+            }
+            _ => {}
+        }
+        let bound = self.expr(arg)?;
+        match bound {
+            Expr::Row { fields, .. } => Ok(fields.into_iter().enumerate().map(|(number, expr)| (format!("f{}", number + 1), expr)).collect()),
+            other if type_of(&other) == expr::SqlType::RECORD => {
+                Err(self.error_at(at, "0A000", "expanding a row with (expression).* is not supported here"))
+            }
+            other => {
+                let message = format!("type {} is not composite", types::format_type_be(type_of(&other).oid));
+                Err(self.error_at(arg.at, "42809", message))
+            }
+        }
     }
 
     fn origin_of(&mut self, expr: &Expr) -> Option<(Oid, i16)> {

@@ -16,6 +16,7 @@ mod cte;
 mod distinct;
 mod eval;
 mod filter;
+mod function_scan;
 mod hash_join;
 mod hash_key;
 mod limit;
@@ -24,9 +25,11 @@ mod lookup_join;
 mod nested_loop;
 mod profile;
 mod project;
+mod project_set;
 mod row_format;
 mod scan;
 mod set_operation;
+mod set_rows;
 mod sort;
 mod spans;
 mod values;
@@ -38,14 +41,14 @@ use async_trait::async_trait;
 pub(crate) use context::{Context, HeldRows, Shared, datum_bytes, row_bytes};
 pub(crate) use cte::Scope;
 pub(crate) use profile::Profile;
-pub(crate) use row_format::Formats;
+pub(crate) use row_format::{Formats, TableFormat};
 use expr::{Row, SqlType};
 use txn::LockMode;
 
 use crate::catalog::Table;
 use crate::plan::{Node, Plan};
 use crate::session::Answer;
-use crate::{SqlError, SqlResult};
+use crate::SqlResult;
 
 /// Rows in a batch, roughly.
 pub(crate) const BATCH_ROWS: usize = 1024;
@@ -91,6 +94,8 @@ fn open_node<'p>(plan: &'p Plan, scope: &Scope<'p>) -> SqlResult<BoxOperator<'p>
             Box::new(write::Delete::new(node, input, is_locked))
         }
         Node::Filter { input, condition } => Box::new(filter::Filter::new(open(input, scope)?, condition)),
+        Node::FunctionScan { calls, ordinality } => Box::new(function_scan::FunctionScan::new(calls, *ordinality)),
+        Node::ProjectSet { input, exprs } => Box::new(project_set::ProjectSet::new(open(input, scope)?, exprs)),
         Node::Project { input, exprs } => Box::new(project::Project::new(open(input, scope)?, exprs)),
         Node::Join(join) if join.equal.is_empty() => Box::new(nested_loop::NestedLoop::open(join, scope)?),
         Node::Join(join) => Box::new(hash_join::HashJoin::open(join, scope)?),
@@ -119,7 +124,6 @@ fn open_node<'p>(plan: &'p Plan, scope: &Scope<'p>) -> SqlResult<BoxOperator<'p>
         Node::WorkingTable { id } => Box::new(cte::WorkingTable::open(*id, scope)),
         Node::With { ctes, body } => Box::new(cte::With::open(ctes, body, scope)?),
         Node::CteScan { id } => Box::new(cte::CteScan::open(*id, scope)),
-        _ => return Err(SqlError::not_supported("this plan node")),
     })
 }
 

@@ -164,9 +164,12 @@ impl Printer<'_> {
             }
             Node::FunctionScan { calls, .. } => {
                 let name = |call: &SetCall| expr::functions::by_id(call.function).map_or("?", |entry| entry.name);
-                let calls: Vec<String> = calls.iter().map(|call| format!("{}({})", name(call), list(&call.args, &[]))).collect();
-                details.push(("Function Call", calls.join(", ")));
-                "Function Scan".to_owned()
+                let title = format!("Function Scan on {}", calls.first().map_or("?", name));
+                if self.style.verbose {
+                    let calls: Vec<String> = calls.iter().map(|call| format!("{}({})", name(call), list(&call.args, &[]))).collect();
+                    details.push(("Function Call", calls.join(", ")));
+                }
+                title
             }
             Node::ProjectSet { .. } => "ProjectSet".to_owned(),
             Node::Join(join) => self.join(join, &mut details),

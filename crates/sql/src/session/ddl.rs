@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use env::BoxFuture;
 use expr::{Datum, EvalContext, Expr, Row, SqlType};
-use keyspace::{IndexId, Key};
+use keyspace::{IndexId, Key, Timestamp, TxnId};
 
 use super::prepared::Prepared;
 use super::run::{Limit, Outcome, read_only_error};
-use super::{Notice, Session};
+use super::{Notice, Server, Session};
 use crate::catalog::ddl::{self, AfterCommit, DdlContext, DdlHost};
 use crate::catalog::{Catalog, Table};
 use crate::exec::{self, Context};
@@ -65,11 +65,18 @@ impl Session {
     pub(super) async fn follow_up(&mut self, steps: Vec<AfterCommit>) {
         for step in steps {
             match step {
-                AfterCommit::SplitAt(keys) => {
-                    for key in keys {
-                        if let Err(error) = self.server.config.txn.split_at(key.clone()).await {
-                            tracing::warn!(%key, %error, "a range was not split");
-                        }
+                AfterCommit::SplitAt(keys) => split_at(&self.server, keys).await,
+                AfterCommit::SplitRowIds { table, ranges } => {
+                    // Ids are made of the oracle's milliseconds: cut where the next few inserts will be.
+                    let now_ms = self.server.config.env.wall_ms();
+                    let starts = (1..ranges).map(|number| TxnId(Timestamp::new(now_ms + 20 * u64::from(number), 0).0));
+                    let keys = starts.map(|start| {
+                        let format = exec::TableFormat::of(&table)?;
+                        format.primary().prefix_of(&[exec::write::row_id(start, 0)])
+                    });
+                    match keys.collect() {
+                        Ok(keys) => split_at(&self.server, keys).await,
+                        Err(error) => tracing::warn!(table = table.name, error = error.0.message, "a table was not split"),
                     }
                 }
             }
@@ -78,6 +85,14 @@ impl Session {
 
     pub(super) fn bind_type(&self, ty: &TypeName, source: &str) -> SqlResult<SqlType> {
         crate::bind::resolve_type(ty, source)
+    }
+}
+
+async fn split_at(server: &Server, keys: Vec<Key>) {
+    for key in keys {
+        if let Err(error) = server.config.txn.split_at(key.clone()).await {
+            tracing::warn!(%key, %error, "a range was not split");
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! CREATE TABLE.
 
 use super::constraints::{self, KeySpec};
-use super::{AfterCommit, Editor, columns, names, split};
+use super::{AfterCommit, Editor, columns, names};
 use crate::catalog::{DescriptorKind, IndexDescriptor, RelationKind, Table, TableDescriptor};
 use crate::parse::ast::{
     ColumnConstraintKind, ColumnDefinition, CreateTable, Name, ObjectName, Persistence, Setting, TableConstraint,
@@ -65,11 +65,6 @@ pub(super) async fn start(
 pub(super) fn finish(editor: &mut Editor<'_>, mut table: TableDescriptor) -> Table {
     if !table.indexes.iter().any(|index| index.primary) {
         table.add_row_id();
-    }
-    let pieces = editor.cx.host.split_new_tables();
-    let points = split::even_points(&table, pieces);
-    if !points.is_empty() {
-        editor.after_commit(AfterCommit::SplitAt(points));
     }
     editor.save_table(table)
 }

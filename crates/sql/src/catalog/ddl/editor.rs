@@ -109,6 +109,8 @@ impl<'a> Editor<'a> {
 
     pub fn save_table(&mut self, table: TableDescriptor) -> Table {
         let table = Arc::new(table);
+        let before = self.catalog.table(table.oid).cloned();
+        super::split::spread(self, &table, before.as_ref());
         self.save(Descriptor::Relation(table.clone()));
         table
     }

@@ -109,10 +109,12 @@ pub struct DdlOutcome {
     pub after_commit: Vec<AfterCommit>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum AfterCommit {
     /// Cut the ranges that hold these keys there (`TxnClient::split_at`).
     SplitAt(Vec<Key>),
+    /// Cut a table into so many ranges by the hidden ids that rows inserted from now on will get.
+    SplitRowIds { table: Table, ranges: u32 },
 }
 
 pub async fn execute(context: DdlContext<'_>, statement: &ast::Ddl) -> SqlResult<DdlOutcome> {

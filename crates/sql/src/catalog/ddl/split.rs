@@ -1,10 +1,11 @@
 //! Where ranges of a table are to be cut.
 
-use expr::SqlType;
+use expr::{Datum, SqlType};
 use keyspace::{IndexId, Key, index_span};
 
-use super::Editor;
-use crate::catalog::{Table, TableDescriptor};
+use super::{AfterCommit, Editor};
+use crate::catalog::Table;
+use crate::exec::write::row_id;
 use crate::parse::ast::{self, ExprKind, Name, Query, QueryBody, TypeName};
 use crate::plan::Node;
 use crate::{SqlError, SqlResult};
@@ -58,15 +59,55 @@ fn bind_row(
     }
 }
 
-/// Cuts for a new table that is to lie in this many ranges (a test setting): before each secondary index, so that a row
-/// and its entries lie apart.
-pub(super) fn even_points(table: &TableDescriptor, ranges: u32) -> Vec<Key> {
-    let Some(storage) = table.storage() else { return Vec::new() };
-    let wanted = ranges.saturating_sub(1) as usize;
-    table
-        .named_indexes()
-        .filter(|index| index.id != IndexId::PRIMARY)
-        .take(wanted)
-        .map(|index| index_span(storage, index.id).start)
-        .collect()
+/// A table whose rows lie under a new storage id, or that has a new index, is cut where the test setting
+/// `Knobs::split_new_tables` says. `before` is what it was, if it was.
+pub(super) fn spread(editor: &mut Editor<'_>, table: &Table, before: Option<&Table>) {
+    let ranges = editor.cx.host.split_new_tables();
+    let Some(storage) = table.storage() else { return };
+    if ranges < 2 {
+        return;
+    }
+    let is_new_storage = before.is_none_or(|before| before.storage() != Some(storage));
+    let is_new = |index: IndexId| is_new_storage || before.is_none_or(|before| before.indexes.iter().all(|known| known.id != index));
+    // Before each secondary index, so that a row and its entries lie apart.
+    let secondary = table.named_indexes().filter(|index| index.id != IndexId::PRIMARY && is_new(index.id));
+    let mut points: Vec<Key> = secondary.map(|index| index_span(storage, index.id).start).collect();
+    if is_new_storage {
+        points.extend(rows_apart(editor, table, ranges));
+        if table.row_id().is_some() {
+            editor.after_commit(AfterCommit::SplitRowIds { table: table.clone(), ranges });
+        }
+    }
+    if !points.is_empty() {
+        editor.after_commit(AfterCommit::SplitAt(points));
+    }
+}
+
+/// Cuts through the rows: at small numbers, which is what tests begin with, or letters, or evenly.
+fn rows_apart(editor: &Editor<'_>, table: &Table, ranges: u32) -> Vec<Key> {
+    let Some(primary) = table.primary() else { return Vec::new() };
+    let first = primary.columns.first().and_then(|part| table.column(part.column));
+    let Some(ty) = first.map(|column| column.ty) else { return Vec::new() };
+    // Rows that this transaction writes again get ids of its own, one after the other.
+    let own = editor.cx.txn.id();
+    let value = |number: u32| {
+        let small = i64::from(number) * 3;
+        let share = u8::try_from(256 * number / ranges).unwrap_or(u8::MAX);
+        Some(match ty.base() {
+            _ if table.row_id().is_some() => row_id(own, small as u64),
+            SqlType::INT2 => Datum::Int2(small as i16),
+            SqlType::INT4 => Datum::Int4(small as i32),
+            SqlType::INT8 => Datum::Int8(small),
+            SqlType::FLOAT8 => Datum::Float8(small as f64),
+            SqlType::NUMERIC => Datum::Numeric(small.into()),
+            SqlType::TEXT | SqlType::VARCHAR | SqlType::BPCHAR => {
+                Datum::text(char::from(b'a' + (26 * number / ranges).min(25) as u8).to_string())
+            }
+            SqlType::UUID => Datum::Uuid([share; 16]),
+            SqlType::BYTEA => Datum::Bytea(vec![share].into()),
+            _ => return None,
+        })
+    };
+    let values = (1..ranges).filter_map(value);
+    values.filter_map(|value| editor.cx.host.key_prefix(table, IndexId::PRIMARY, &[value]).ok()).collect()
 }

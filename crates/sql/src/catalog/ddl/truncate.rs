@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use expr::Oid;
 
 use super::editor::no_relation;
-use super::{AfterCommit, Editor, sequence, split};
+use super::{Editor, sequence};
 use crate::catalog::{DescriptorKind, RelationKind, Table, TableDescriptor};
 use crate::parse::ast::{DropBehavior, Truncate};
 use crate::{SqlError, SqlResult};
@@ -18,10 +18,6 @@ pub(super) async fn truncate(editor: &mut Editor<'_>, truncate: &Truncate) -> Sq
         let mut emptied = TableDescriptor::clone(table);
         editor.drop_storage(storage);
         emptied.kind = RelationKind::Table { storage: editor.storage().await? };
-        let points = split::even_points(&emptied, editor.cx.host.split_new_tables());
-        if !points.is_empty() {
-            editor.after_commit(AfterCommit::SplitAt(points));
-        }
         editor.save_table(emptied);
         if truncate.restart_identity {
             restart_sequences(editor, table.oid).await?;

@@ -20,7 +20,7 @@ pub(crate) use check::failing_row;
 pub(crate) use delete::Delete;
 use expr::{Datum, Row};
 pub(crate) use insert::Insert;
-use keyspace::Key;
+use keyspace::{Key, TxnId};
 pub(crate) use unique::duplicate_of_key;
 pub(crate) use update::{Update, update_lock};
 
@@ -39,6 +39,14 @@ pub(crate) struct Writer {
     row_id: Option<usize>,
 }
 
+/// A hidden row id: the transaction's start number and a counter.
+pub(crate) fn row_id(txn: TxnId, number: u64) -> Datum {
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&txn.0.to_be_bytes());
+    id[8..].copy_from_slice(&number.to_be_bytes());
+    Datum::Uuid(id)
+}
+
 impl Writer {
     pub fn new(table: &Table, ctx: &Context) -> SqlResult<Writer> {
         let format = ctx.shared.formats.of(table)?;
@@ -53,14 +61,10 @@ impl Writer {
         &self.format.table
     }
 
-    /// Gives a new row its hidden id: the transaction's start number and a counter, so that rows lie in the order they
-    /// were inserted in.
+    /// Gives a new row its hidden id, so that rows lie in the order they were inserted in.
     pub fn identify(&self, ctx: &Context, row: &mut Row) {
         if let Some(place) = self.row_id {
-            let mut id = [0; 16];
-            id[..8].copy_from_slice(&ctx.txn().id().0.to_be_bytes());
-            id[8..].copy_from_slice(&ctx.shared.row_ids.fetch_add(1, Ordering::Relaxed).to_be_bytes());
-            row[place] = Datum::Uuid(id);
+            row[place] = row_id(ctx.txn().id(), ctx.shared.row_ids.fetch_add(1, Ordering::Relaxed));
         }
     }
 
