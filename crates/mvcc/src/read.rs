@@ -22,6 +22,13 @@ pub fn newest(snapshot: &dyn Snapshot, key: &[u8]) -> Result<Option<VersionHead>
     Ok(seek(snapshot, key, Timestamp::MAX)?.map(|(head, _)| head))
 }
 
+/// Is there no version of any key from `first` to `last`? One seek: cheaper than to look up many keys that are new.
+pub fn is_vacant(snapshot: &dyn Snapshot, first: &[u8], last: &[u8]) -> Result<bool> {
+    let mut iter = snapshot.iter(Family::Data, first, &after_entries(last));
+    iter.seek(first)?;
+    Ok(!iter.valid())
+}
+
 /// The newest version above `above` that deleted the row or changed its key (rule 20).
 pub fn key_changed_since(snapshot: &dyn Snapshot, key: &[u8], above: Timestamp) -> Result<Option<Timestamp>> {
     find_down_to(snapshot, key, above, |head| head.at > above && (head.deleted || head.changes_key))

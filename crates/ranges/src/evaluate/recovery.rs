@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use env::probe;
 use futures::future::join_all;
-use keyspace::{Key, Timestamp, TxnId};
+use keyspace::{Key, Span, Timestamp, TxnId};
 use rpc::range::{
     CheckKeysReply, CheckKeysRequest, RangeBody, RangeReply, RecordOp, RecordRequest, ResolveKeys, ResolveRequest, TxnRecord, TxnState,
 };
@@ -64,8 +64,8 @@ pub fn settle<'r>(
                 },
             };
             match outcome {
-                Fate::Committed(at) => return clean(request, intent.txn, Some(at)).await,
-                Fate::Aborted => return clean(request, intent.txn, None).await,
+                Fate::Committed(at) => return clean(request, key, intent.txn, Some(at)).await,
+                Fate::Aborted => return clean(request, key, intent.txn, None).await,
                 Fate::Undecided if gives_way => return Err(KvError::GaveWay { key: key.clone(), holder: intent.txn }),
                 Fate::Undecided => {}
             }
@@ -133,9 +133,10 @@ async fn ask(request: &Evaluation<'_>, key: &Key, body: RangeBody) -> KvResult<R
     outside.ask(key.clone(), body).await
 }
 
-/// Resolves what the transaction has in this range.
-async fn clean(request: &Evaluation<'_>, txn: TxnId, commit_at: Option<Timestamp>) -> KvResult<()> {
-    let span = request.replica.descriptor().span.clone();
+/// Resolves what the transaction has at the key and after it: a scan is going to meet these next. What lies before is its
+/// coordinator's work, or another reader's.
+async fn clean(request: &Evaluation<'_>, key: &Key, txn: TxnId, commit_at: Option<Timestamp>) -> KvResult<()> {
+    let span = Span::new(key.clone(), request.replica.descriptor().span.end.clone());
     let keys = request.replica.intents.of_txn(&span, txn, TOGETHER_MAX);
     let resolve = ResolveRequest { txn, commit_at, keys: ResolveKeys::These(keys) };
     super::resolve::resolve(request, resolve).await

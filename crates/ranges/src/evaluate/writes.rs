@@ -133,11 +133,15 @@ impl Evaluation<'_> {
                 pushed = Some((key.clone(), above));
             }
         };
+        let is_vacant = is_vacant(snapshot, writes)?;
         for mutation in &writes.mutations {
             let key = &mutation.key;
-            let newest = match known(snapshot, key, writes.txn)? {
-                Known::Own(at) => return Err(KvError::TxnCommitted { at }),
-                Known::Newest(newest) => newest,
+            let newest = match is_vacant {
+                true => None,
+                false => match known(snapshot, key, writes.txn)? {
+                    Known::Own(at) => return Err(KvError::TxnCommitted { at }),
+                    Known::Newest(newest) => newest,
+                },
             };
             if skip(key) {
                 continue;
@@ -206,6 +210,19 @@ impl Evaluation<'_> {
         let written = writes.mutations.iter().map(|mutation| &mutation.key);
         self.check_keys_inside(written.chain(writes.locked.iter().map(|locked| &locked.key)))
     }
+}
+
+/// Mutations from which on one look at all of them together is worth it: a bulk load writes where nothing is.
+const MANY_MUTATIONS: usize = 32;
+
+/// Are there many keys to write, and no version of any of them or of a key between them?
+fn is_vacant(snapshot: &dyn Snapshot, writes: &Writes) -> KvResult<bool> {
+    if writes.mutations.len() < MANY_MUTATIONS {
+        return Ok(false);
+    }
+    let keys = || writes.mutations.iter().map(|mutation| &mutation.key);
+    let (Some(first), Some(last)) = (keys().min(), keys().max()) else { return Ok(false) };
+    mvcc::is_vacant(snapshot, first, last).map_err(engine_error)
 }
 
 /// The newest version of a key; where it is not older than the writer, versions are searched for its own.

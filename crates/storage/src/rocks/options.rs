@@ -1,7 +1,7 @@
 //! RocksDB's settings.
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, InfoLogger, LogLevel, Options,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBCompressionType, DBRecoveryMode, InfoLogger, LogLevel, Options,
     SliceTransform,
 };
 
@@ -20,7 +20,7 @@ pub struct RocksOptions {
 
 impl Default for RocksOptions {
     fn default() -> RocksOptions {
-        RocksOptions { cache_bytes: 32 << 20, memtable_bytes: 32 << 20, background_jobs: 2 }
+        RocksOptions { cache_bytes: 256 << 20, memtable_bytes: 64 << 20, background_jobs: 2 }
     }
 }
 
@@ -72,6 +72,12 @@ fn family_options(family: Family, options: &RocksOptions, cache: &Cache) -> Opti
     table.set_bloom_filter(10.0, false);
     table.set_cache_index_and_filter_blocks(true);
     table.set_cache_index_and_filter_blocks_with_high_priority(true);
+    // In pieces: a filter of a whole file is a megabyte, and a cache that has to give one up reads and checks all of it
+    // again for the next key.
+    table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    table.set_partition_filters(true);
+    table.set_metadata_block_size(8 << 10);
+    table.set_pin_top_level_index_and_filter(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
     table.set_whole_key_filtering(family != Family::Data);
 

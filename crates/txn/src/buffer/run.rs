@@ -9,6 +9,8 @@
 //! version:  sequence 8 │ flags 1 │ value length 4 │ value
 //! ```
 
+use std::cell::RefCell;
+
 use bytes::{Buf, Bytes};
 use keyspace::Key;
 
@@ -27,6 +29,8 @@ pub(super) struct Run {
     blocks: Vec<Block>,
     last_key: Key,
     filter: Filter,
+    /// The block that [`Run::get`] read last: keys are mostly asked for in order, and a block holds hundreds.
+    last_read: RefCell<Option<(usize, Vec<Entry>)>>,
     pub first_sequence: Sequence,
     /// Bytes of keys and values in the file.
     pub bytes: usize,
@@ -55,6 +59,7 @@ impl Run {
             blocks: Vec::new(),
             last_key: Key::MIN,
             filter: Filter::for_keys(keys),
+            last_read: RefCell::new(None),
             first_sequence: Sequence::MAX,
             bytes: 0,
             keys,
@@ -106,9 +111,14 @@ impl Run {
         if *key < **self.first_key() || *key > *self.last_key || !self.filter.may_hold(key) {
             return Ok(None);
         }
-        let mut entries = self.read_block(self.block_of(key))?;
+        let number = self.block_of(key);
+        let mut last_read = self.last_read.borrow_mut();
+        let entries = match &mut *last_read {
+            Some((kept, entries)) if *kept == number => entries,
+            other => &mut other.insert((number, self.read_block(number)?)).1,
+        };
         let at = entries.binary_search_by(|(other, _)| (**other).cmp(key)).ok();
-        Ok(at.map(|at| entries.swap_remove(at).1))
+        Ok(at.map(|at| entries[at].1.clone()))
     }
 
     /// The block in which `key` is, if it is anywhere; the first for a key before all.
