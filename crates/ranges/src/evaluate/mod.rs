@@ -69,7 +69,8 @@ pub struct Evaluation<'a> {
 pub enum Obstacle {
     /// A writer that may yet commit at or below the number.
     Announced(Waiting),
-    Intent(Key, IntentHead),
+    /// Somebody else's intent; the asker is going to look at what lies below `until`.
+    Intent { key: Key, intent: IntentHead, until: Key },
 }
 
 /// How a transaction may wait for another one.
@@ -179,7 +180,7 @@ impl Evaluation<'_> {
         if let Some(waiting) = announced {
             return Some(Obstacle::Announced(waiting));
         }
-        self.replica.intents.foreign_in(span, at, reader).map(|(key, intent)| Obstacle::Intent(key, intent))
+        self.replica.intents.foreign_in(span, at, reader).map(|(key, intent)| Obstacle::Intent { key, intent, until: span.end.clone() })
     }
 
     pub async fn wait_out(&self, obstacle: Obstacle, waiter: Option<TxnId>) -> KvResult<()> {
@@ -188,7 +189,7 @@ impl Evaluation<'_> {
                 self.await_writer(waiting).await;
                 Ok(())
             }
-            Obstacle::Intent(key, intent) => recovery::settle(self, &key, intent, waiter, Patience::Wait).await,
+            Obstacle::Intent { key, intent, until } => recovery::settle(self, &key, &until, intent, waiter, Patience::Wait).await,
         }
     }
 

@@ -396,7 +396,8 @@ impl Locking<'_> {
                 LockWait::NoWait => return Err(KvError::LockNotAvailable { key: key.clone(), holder, timed_out: false }),
                 LockWait::Block { timeout } => {
                     self.waited = true;
-                    let settled = recovery::settle(self.request, key, intent, Some(self.txn), Patience::Wait);
+                    let until = key.successor();
+                    let settled = recovery::settle(self.request, key, &until, intent, Some(self.txn), Patience::Wait);
                     match timeout {
                         None => settled.await?,
                         Some(limit) => match self.request.shared.env.timeout(limit, settled).await {

@@ -24,9 +24,10 @@ use crate::intents::IntentHead;
 /// How long the anchor may wait with its answer.
 const QUERY_WAIT: Duration = Duration::from_secs(1);
 /// Keys of one transaction that are resolved together when somebody meets one of them.
-const TOGETHER_MAX: usize = 1000;
+const TOGETHER_MAX: usize = 4000;
 
-/// Returns when `key` has no intent of that transaction any more.
+/// Returns when `key` has no intent of that transaction any more. Others of it below `until`, which the asker is going to
+/// meet next, are resolved with it.
 ///
 /// # Errors
 /// `GaveWay` when patience does not allow to wait, `Deadlock` when the wait was chosen as a victim, or that
@@ -34,6 +35,7 @@ const TOGETHER_MAX: usize = 1000;
 pub fn settle<'r>(
     request: &'r Evaluation<'_>,
     key: &'r Key,
+    until: &'r Key,
     intent: IntentHead,
     waiter: Option<TxnId>,
     patience: Patience,
@@ -64,8 +66,8 @@ pub fn settle<'r>(
                 },
             };
             match outcome {
-                Fate::Committed(at) => return clean(request, key, intent.txn, Some(at)).await,
-                Fate::Aborted => return clean(request, key, intent.txn, None).await,
+                Fate::Committed(at) => return clean(request, key, until, intent.txn, Some(at)).await,
+                Fate::Aborted => return clean(request, key, until, intent.txn, None).await,
                 Fate::Undecided if gives_way => return Err(KvError::GaveWay { key: key.clone(), holder: intent.txn }),
                 Fate::Undecided => {}
             }
@@ -133,10 +135,9 @@ async fn ask(request: &Evaluation<'_>, key: &Key, body: RangeBody) -> KvResult<R
     outside.ask(key.clone(), body).await
 }
 
-/// Resolves what the transaction has at the key and after it: a scan is going to meet these next. What lies before is its
-/// coordinator's work, or another reader's.
-async fn clean(request: &Evaluation<'_>, key: &Key, txn: TxnId, commit_at: Option<Timestamp>) -> KvResult<()> {
-    let span = Span::new(key.clone(), request.replica.descriptor().span.end.clone());
+/// Resolves what the transaction has from `key` on. What lies elsewhere is its coordinator's work, or another reader's.
+async fn clean(request: &Evaluation<'_>, key: &Key, until: &Key, txn: TxnId, commit_at: Option<Timestamp>) -> KvResult<()> {
+    let span = Span::new(key.clone(), until.clone()).intersection(&request.replica.descriptor().span);
     let keys = request.replica.intents.of_txn(&span, txn, TOGETHER_MAX);
     let resolve = ResolveRequest { txn, commit_at, keys: ResolveKeys::These(keys) };
     super::resolve::resolve(request, resolve).await

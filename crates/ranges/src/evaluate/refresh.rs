@@ -44,15 +44,15 @@ pub async fn refresh(request: &Evaluation<'_>, refresh: RefreshRequest) -> KvRes
 /// The refresher may hold intents that others wait for: it waits only for younger transactions (rule 10). What an
 /// older one is about to write counts as changed.
 async fn wait_or_die(request: &Evaluation<'_>, obstacle: Obstacle, txn: TxnId) -> KvResult<()> {
-    let (key, intent) = match obstacle {
+    let (key, intent, until) = match obstacle {
         Obstacle::Announced(waiting) => {
             request.await_writer(waiting).await;
             return Ok(());
         }
-        Obstacle::Intent(key, intent) => (key, intent),
+        Obstacle::Intent { key, intent, until } => (key, intent, until),
     };
     let at = intent.at;
-    match recovery::settle(request, &key, intent, Some(txn), Patience::WaitDie).await {
+    match recovery::settle(request, &key, &until, intent, Some(txn), Patience::WaitDie).await {
         Err(KvError::GaveWay { .. } | KvError::Deadlock { .. }) => Err(KvError::ReadChanged { key, at }),
         outcome => outcome,
     }

@@ -10,7 +10,7 @@ use crate::leadership::Ticket;
 use crate::proposal::Held;
 
 /// Keys resolved with one log entry at most.
-const KEYS_MAX: usize = 1000;
+const KEYS_MAX: usize = 4000;
 
 pub async fn resolve(request: &Evaluation<'_>, resolve: ResolveRequest) -> KvResult<()> {
     let ResolveRequest { txn, commit_at, keys } = resolve;

@@ -36,12 +36,15 @@ impl Evaluation<'_> {
     /// Locks all keys that are written, waiting as patience allows, and settles foreign intents on them and on
     /// the keys that were locked. What it locks is noted in `own`.
     pub async fn clear_the_way(&self, writes: &Writes, patience: Patience, own: &mut OwnLocks<'_>) -> KvResult<()> {
+        // What is in the way of one key of many is in the way of others, too.
+        let last = writes.mutations.iter().map(|mutation| &mutation.key).max();
+        let until = last.map_or(Key::MIN, Key::successor);
         for mutation in &writes.mutations {
             self.lock_for_write(writes.txn, mutation, patience, own).await?;
-            self.settle_foreign(&mutation.key, writes.txn, LockMode::Update, patience).await?;
+            self.settle_foreign(&mutation.key, &until, writes.txn, LockMode::Update, patience).await?;
         }
         for LockedKey { key, mode, .. } in &writes.locked {
-            self.settle_foreign(key, writes.txn, *mode, patience).await?;
+            self.settle_foreign(key, &key.successor(), writes.txn, *mode, patience).await?;
         }
         Ok(())
     }
@@ -82,9 +85,9 @@ impl Evaluation<'_> {
         }
     }
 
-    async fn settle_foreign(&self, key: &Key, txn: TxnId, mode: LockMode, patience: Patience) -> KvResult<()> {
+    async fn settle_foreign(&self, key: &Key, until: &Key, txn: TxnId, mode: LockMode, patience: Patience) -> KvResult<()> {
         while let Some(intent) = self.foreign_intent(key, txn, mode) {
-            recovery::settle(self, key, intent, Some(txn), patience).await?;
+            recovery::settle(self, key, until, intent, Some(txn), patience).await?;
         }
         Ok(())
     }
