@@ -234,17 +234,12 @@ impl Commit<'_> {
             RangeBody::CommitOneRange(CommitRequest { writes: self.writes(Vec::new(), locked.to_vec()) })
         };
         let router = &self.core.client.router;
-        let first = locked[0].key.clone();
-        let answers = router.scatter(locked, request).await;
-        let ranges = answers.len();
-        for (_, answer) in answers {
+        // Nothing is applied, so the locks stay where they are until `settle` gives them up.
+        for (_, answer) in router.scatter(locked, request).await {
             match answer? {
                 RangeReply::Committed { .. } => {}
                 other => return Err(crate::read::unexpected(&other)),
             }
-        }
-        if ranges == 1 {
-            self.applied_in = router.cached(&first);
         }
         Ok(())
     }

@@ -46,8 +46,10 @@ pub async fn run_file(url: &str, file: &Path, failures_shown: usize) -> Result<C
             }
         }
     }
+    // Its connections close with it; one that is in a transaction keeps the database.
     runner.shutdown_async().await;
-    admin.batch_execute(&format!("DROP DATABASE IF EXISTS {database}")).await.map_err(text)?;
+    drop(runner);
+    admin.batch_execute(&format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)")).await.map_err(text)?;
     Ok(count)
 }
 

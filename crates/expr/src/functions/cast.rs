@@ -84,8 +84,10 @@ fn relabel(value: Datum, to: SqlType) -> Datum {
 
 fn through_text(value: &Datum, from: SqlType, to: SqlType, ctx: &EvalContext<'_>) -> EvalResult<Datum> {
     let text = value.text_form(from, ctx);
-    // The modifier is applied afterwards, as an explicit cast does it.
-    Datum::parse(&text, to.base(), ctx)
+    // The modifier is applied afterwards, as an explicit cast does it; but the fields of an interval say what a number
+    // without a unit is: interval '5' minute.
+    let is_interval = to.base() == SqlType::INTERVAL;
+    Datum::parse(&text, if is_interval { to } else { to.base() }, ctx)
 }
 
 fn elements(value: &Datum, from: SqlType, to: SqlType, explicit: bool, ctx: &EvalContext<'_>) -> EvalResult<Datum> {

@@ -1,7 +1,7 @@
 //! Where ranges of a table are to be cut.
 
 use expr::{Datum, SqlType};
-use keyspace::{IndexId, Key, index_span};
+use keyspace::{IndexId, Key};
 
 use super::{AfterCommit, Editor};
 use crate::catalog::Table;
@@ -59,27 +59,25 @@ fn bind_row(
     }
 }
 
-/// A table whose rows lie under a new storage id, or that has a new index, is cut where the test setting
-/// `Knobs::split_new_tables` says. `before` is what it was, if it was.
+/// A table whose rows lie under a new storage id is cut into as many ranges as the test setting
+/// `Knobs::split_new_tables` says: through its rows; entries of its secondary indexes lie in the last range. `before` is
+/// what the table was, if it was.
 pub(super) fn spread(editor: &mut Editor<'_>, table: &Table, before: Option<&Table>) {
     let ranges = editor.cx.host.split_new_tables();
     let Some(storage) = table.storage() else { return };
     if ranges < 2 {
         return;
     }
-    let is_new_storage = before.is_none_or(|before| before.storage() != Some(storage));
-    let is_new = |index: IndexId| is_new_storage || before.is_none_or(|before| before.indexes.iter().all(|known| known.id != index));
-    // Before each secondary index, so that a row and its entries lie apart.
-    let secondary = table.named_indexes().filter(|index| index.id != IndexId::PRIMARY && is_new(index.id));
-    let mut points: Vec<Key> = secondary.map(|index| index_span(storage, index.id).start).collect();
-    if is_new_storage {
-        points.extend(rows_apart(editor, table, ranges));
-        if table.row_id().is_some() {
-            editor.after_commit(AfterCommit::SplitRowIds { table: table.clone(), ranges });
-        }
+    if before.is_some_and(|before| before.storage() == Some(storage)) {
+        return;
     }
-    if !points.is_empty() {
+    let is_rewritten = before.is_some();
+    if is_rewritten || table.row_id().is_none() {
+        let points = rows_apart(editor, table, ranges);
         editor.after_commit(AfterCommit::SplitAt(points));
+    }
+    if table.row_id().is_some() {
+        editor.after_commit(AfterCommit::SplitRowIds { table: table.clone(), ranges });
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) struct Conflicts {
     /// Keys of rows that this command has put in or changed.
     touched: KeySet,
     row_layout: Layout,
+    /// There are unique indexes besides the arbiters: an update may free what a later row needs, or take it.
+    order_matters: bool,
 }
 
 struct Arbiter {
@@ -70,7 +72,8 @@ impl Conflicts {
         };
         let all: Vec<usize> = (0..format.columns.len()).collect();
         let row_layout = format.primary().layout(&format.table, &format.columns, &all)?;
-        Ok(Conflicts { arbiters, action, touched: KeySet::new(ctx, [expr::SqlType::BYTEA]), row_layout })
+        let order_matters = writer.unique_indexes().count() > arbiters.len();
+        Ok(Conflicts { order_matters, arbiters, action, touched: KeySet::new(ctx, [expr::SqlType::BYTEA]), row_layout })
     }
 
     /// Inserts what can be inserted; gives the rows that were inserted or updated, in the order they were proposed.
@@ -91,11 +94,17 @@ impl Conflicts {
             match verdict {
                 Verdict::Skip => {}
                 Verdict::Insert => {
+                    if self.order_matters && !updates.is_empty() {
+                        writer.update(ctx, &std::mem::take(&mut updates), foreign).await?;
+                    }
                     self.touch(&writer.row_key(&row)?)?;
                     inserts.push(row.clone());
                     out.push(row);
                 }
                 Verdict::Conflict(key) => {
+                    if self.order_matters && !inserts.is_empty() {
+                        writer.insert(ctx, &std::mem::take(&mut inserts), foreign).await?;
+                    }
                     let old = in_the_way.get(&key).ok_or_else(|| malformed(&key))?;
                     self.touch(&key)?;
                     if let Some(new) = self.updated(ctx, old, row).await? {
@@ -106,8 +115,12 @@ impl Conflicts {
                 }
             }
         }
-        writer.insert(ctx, &inserts, foreign).await?;
-        writer.update(ctx, &updates, foreign).await?;
+        if !inserts.is_empty() {
+            writer.insert(ctx, &inserts, foreign).await?;
+        }
+        if !updates.is_empty() {
+            writer.update(ctx, &updates, foreign).await?;
+        }
         Ok(out)
     }
 
