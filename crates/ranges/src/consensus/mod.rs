@@ -354,9 +354,15 @@ impl Consensus {
         let entries = ready.take_entries();
         output.entries_to_sync = entries.len();
         store.append(entries, batch);
-        // A commit index alone is not worth a write: it is found again by whoever leads next.
-        if let Some(state) = ready.hs().filter(|_| ready.must_sync()) {
-            store.set_hard_state(state, batch);
+        // A commit index alone is not worth a write: it is found again by whoever leads next. But it goes along with
+        // every other write. A log that holds a change of the members says so that the change before it is committed,
+        // and who restarts does not campaign under members that are two changes old.
+        if ready.must_sync() {
+            let mut state = self.raft.raft.hard_state();
+            if env::sabotage("forget_the_commit_index") {
+                state.commit = 0;
+            }
+            self.raft.mut_store().set_hard_state(&state, batch);
         }
         output.messages = ready.take_messages();
         output.after_sync = ready.take_persisted_messages();
