@@ -3,12 +3,14 @@
 //! A [`LockTable`] per range under a short mutex, one [`WaitsFor`] graph for all ranges of the node. The
 //! graph is touched only when somebody has to wait, so two sessions that do not meet share no lock of ours.
 //!
-//! Whoever asks under the id of a transaction that has ended is refused: a lock request that was delayed
-//! on its way must not leave a lock behind that nobody will ever give up.
+//! Whoever asks under the id of a transaction that has ended, or of a session that is over, is refused: a lock
+//! request that was delayed on its way, or waited elsewhere, must not leave a lock behind that nobody will ever
+//! give up.
 
 mod table;
 mod waits_for;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -46,7 +48,12 @@ pub struct Deadlocks {
     graph: Mutex<WaitsFor>,
     /// Whom to tell when a wait is broken from outside.
     breakers: Mutex<HashMap<WaitId, oneshot::Sender<Outcome>, FixedState>>,
+    /// What the ranges of this node were told of sessions: a range that comes later starts with it.
+    sessions_over: Mutex<SessionsOver>,
 }
+
+/// Sessions that are over: those on a node that began before a number.
+type SessionsOver = BTreeMap<NodeId, Timestamp>;
 
 impl Deadlocks {
     pub fn edges(&self) -> Vec<WaitEdge> {
@@ -165,6 +172,14 @@ pub struct Locks {
 struct State {
     table: LockTable,
     ended: Ended,
+    sessions_over: SessionsOver,
+}
+
+impl State {
+    /// Nobody will give up what this transaction takes.
+    fn is_over(&self, txn: TxnId, node: NodeId) -> bool {
+        self.ended.contains(txn) || self.sessions_over.get(&node).is_some_and(|before| txn.start() < *before)
+    }
 }
 
 /// Transactions that ended lately, in two generations so that forgetting costs nothing.
@@ -189,7 +204,8 @@ impl Ended {
 
 impl Locks {
     pub fn new(env: Env, range: RangeId, deadlocks: Arc<Deadlocks>) -> Locks {
-        Locks { env, range, deadlocks, state: Mutex::default() }
+        let sessions_over = deadlocks.sessions_over.lock().clone();
+        Locks { env, range, deadlocks, state: Mutex::new(State { sessions_over, ..State::default() }) }
     }
 
     /// Locks `key` for `txn`. Says whether it had to wait.
@@ -222,7 +238,7 @@ impl Locks {
     /// Locks `key` if nobody is in the way.
     pub fn acquire_now(&self, txn: TxnId, node: NodeId, key: &Key, mode: LockMode) -> Result<Taken, KvError> {
         let mut state = self.state.lock();
-        if state.ended.contains(txn) {
+        if state.is_over(txn, node) {
             return Err(KvError::TxnAborted);
         }
         let was_held = state.table.held(txn, key).is_some();
@@ -259,9 +275,11 @@ impl Locks {
         self.publish(&mut state, changes);
     }
 
-    /// Ends the transactions of earlier lives of a node.
+    /// Ends the transactions of earlier lives of a node, here and for whatever they ask later.
     pub fn end_session(&self, node: NodeId, before: Timestamp) {
+        raise(&mut self.deadlocks.sessions_over.lock(), node, before);
         let mut state = self.state.lock();
+        raise(&mut state.sessions_over, node, before);
         for txn in state.table.owned_by_session(node, before) {
             probe!("locks_of_a_dead_session_released");
             state.ended.insert(txn);
@@ -285,7 +303,9 @@ impl Locks {
             let (table, waits) = state.table.split_off(at);
             (waits, table, state.ended.clone())
         };
-        *right.state.lock() = State { table, ended };
+        let mut moved = right.state.lock();
+        (moved.table, moved.ended) = (table, ended);
+        drop(moved);
         for id in waits {
             self.deadlocks.end(id, Outcome::Gone);
         }
@@ -305,6 +325,10 @@ impl Locks {
         let (id, told) = self.deadlocks.begin();
         let queued = Queued { locks: self, id, told };
         let mut state = self.state.lock();
+        if state.is_over(txn, node) {
+            drop(state);
+            return Err(KvError::TxnAborted);
+        }
         match state.table.acquire(txn, node, key, mode, Some(id)) {
             Acquired::Granted => {
                 drop(state);
@@ -344,6 +368,11 @@ impl Locks {
             }
         }
     }
+}
+
+fn raise(over: &mut SessionsOver, node: NodeId, before: Timestamp) {
+    let known = over.entry(node).or_default();
+    *known = before.max(*known);
 }
 
 /// A place in a queue; given up when dropped (the statement was cancelled, or its time is up).

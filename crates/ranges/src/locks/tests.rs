@@ -154,3 +154,24 @@ async fn a_timeout_and_a_broken_wait_are_told_apart() {
     assert!(deadlocks.break_wait(TxnId(3), edge.wait, vec![TxnId(3), TxnId(1)]));
     assert_eq!(third.await, Err(KvError::Deadlock { cycle: vec![TxnId(3), TxnId(1)] }));
 }
+
+/// A request that was on its way when its node died finds its session over, also in ranges that came later.
+#[tokio::test]
+async fn a_session_that_is_over_takes_no_lock() {
+    let deadlocks = Arc::new(Deadlocks::default());
+    let locks = Locks::new(Env::os(), RangeId(1), deadlocks.clone());
+    let key = Key::from("k");
+    let block = LockWait::Block { timeout: None };
+    let lock = |txn, node| locks.acquire(TxnId(txn), NodeId(node), &key, LockMode::Update, block);
+    assert!(!lock(5, 1).await.unwrap());
+    let mut waiting = std::pin::pin!(lock(6, 1));
+    assert!(futures::poll!(waiting.as_mut()).is_pending());
+    locks.end_session(NodeId(1), Timestamp(10));
+    assert_eq!(waiting.await, Err(KvError::TxnAborted), "it waited when its session ended");
+    assert_eq!(lock(7, 1).await, Err(KvError::TxnAborted), "its request came late");
+    let later = Locks::new(Env::os(), RangeId(2), deadlocks.clone());
+    assert_eq!(later.acquire_now(TxnId(7), NodeId(1), &key, LockMode::Update), Err(KvError::TxnAborted));
+    assert!(!lock(7, 2).await.unwrap(), "another node's session goes on");
+    locks.end(TxnId(7));
+    assert!(!lock(11, 1).await.unwrap(), "the node's next life");
+}

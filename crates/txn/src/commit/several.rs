@@ -92,7 +92,8 @@ impl Commit<'_> {
                 Round::Committed(at) => return Ok(self.is_committed(at)),
                 Round::Done if one_round == Some(true) => return Ok(self.is_staged()),
                 Round::Done => return self.decide().await,
-                Round::Aborted => return Err(self.is_aborted(KvError::TxnAborted.into())),
+                // A range may have refused it for its session's sake, and its record not say so yet (rule 3).
+                Round::Aborted => KvError::TxnAborted.into(),
                 Round::Refused(refused) => match self.move_on(Some(refused)).await {
                     Ok(()) => continue,
                     Err(error) => error,
