@@ -40,7 +40,7 @@ impl LocalOracle {
     /// Leadership of `term` has begun. Returns when numbers are served.
     pub async fn lead(&self, term: u64) -> KvResult<()> {
         self.follow();
-        let persisted = self.range.number(BOUND)?;
+        let persisted = if env::sabotage("forget_the_bound") { 0 } else { self.range.number(BOUND)? };
         let bound = self.oracle.lock().lead(term, persisted, self.env.wall_ms(), self.env.now());
         self.persist(term, bound).await
     }
@@ -63,7 +63,9 @@ impl LocalOracle {
         loop {
             match self.take(count)? {
                 Taken::Numbers { term, reply, .. } => {
-                    self.range.confirm(term).await?;
+                    if !env::sabotage("numbers_without_quorum") {
+                        self.range.confirm(term).await?;
+                    }
                     return Ok(reply);
                 }
                 Taken::Exhausted { term, bound } => self.persist(term, bound).await?,

@@ -180,6 +180,9 @@ impl Evaluation<'_> {
         if let Some(waiting) = announced {
             return Some(Obstacle::Announced(waiting));
         }
+        if env::sabotage("read_past_intents") {
+            return None;
+        }
         self.replica.intents.foreign_in(span, at, reader).map(|(key, intent)| Obstacle::Intent { key, intent, until: span.end.clone() })
     }
 
@@ -210,6 +213,7 @@ impl Evaluation<'_> {
 
     /// Sends a command through the log and waits until it is applied.
     pub async fn propose(&self, ticket: &Ticket, writes: Batch, held: Held) -> KvResult<()> {
+        let held = if env::sabotage("withdraw_before_applied") { Held { announced: None, ..held } } else { held };
         let encoded = Body::Writes(writes).encode(ticket.term, ticket.epoch);
         let bytes_max = self.shared.env.knobs().entry_bytes_max * LARGE_ENTRY;
         if encoded.len() > bytes_max {
