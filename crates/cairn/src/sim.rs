@@ -6,8 +6,10 @@
 
 mod totals;
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
@@ -37,6 +39,13 @@ pub struct Arguments {
     /// Seeds at a time [default: one per core]
     #[arg(long)]
     jobs: Option<NonZeroUsize>,
+    /// With --seed: print what is logged, as `sim=trace,ranges=debug`, to standard error
+    #[arg(long, value_name = "FILTER", requires = "seed")]
+    log: Option<String>,
+    /// Take a guard of docs/sabotage.md away, and see whether it is missed
+    #[cfg(feature = "sabotage")]
+    #[arg(long, value_name = "GUARD")]
+    sabotage: Option<String>,
     /// Run each seed once only: faster, and does not see whether a seed always tells the same story
     #[arg(long)]
     once: bool,
@@ -46,23 +55,41 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     if !(arguments.minutes.is_finite() && arguments.minutes > 0.0 && arguments.minutes < 1e6) {
         return Err(Failure::new("--minutes takes a number above 0"));
     }
+    quiet_panics();
     match arguments.seed {
         Some(seed) => one(&arguments, seed),
         None => many(&arguments),
     }
 }
 
+/// A panic in a simulated process is a violation, or the end of one replica where that is what should happen:
+/// the report tells of it. `--log sim=debug` shows each.
+fn quiet_panics() {
+    std::panic::set_hook(Box::new(|panic| tracing::debug!(target: "sim", "{panic}")));
+}
+
 impl Arguments {
     fn simulate(&self, seed: u64) -> SimReport {
         let duration = Duration::from_secs_f64(self.minutes * 60.0);
-        let options = SimOptions { duration, ..SimOptions::new(seed) };
+        let options = SimOptions { duration, sabotage: self.sabotage(), ..SimOptions::new(seed) };
         if self.once { simulate(&options) } else { simulate_twice(&options) }
+    }
+
+    #[cfg(feature = "sabotage")]
+    fn sabotage(&self) -> Option<&'static str> {
+        self.sabotage.clone().map(|guard| &*guard.leak())
+    }
+
+    #[cfg(not(feature = "sabotage"))]
+    fn sabotage(&self) -> Option<&'static str> {
+        None
     }
 
     /// The command that shows one seed again.
     fn again(&self, seed: u64) -> String {
         let minutes = if self.minutes == 1.0 { String::new() } else { format!(" --minutes {}", self.minutes) };
-        format!("cairn sim --seed {seed}{minutes}")
+        let sabotage = self.sabotage().map_or_else(String::new, |guard| format!(" --sabotage {guard}"));
+        format!("cairn sim --seed {seed}{minutes}{sabotage}")
     }
 
     /// What is wrong with a run, in a sentence.
@@ -79,6 +106,10 @@ impl Arguments {
 }
 
 fn one(arguments: &Arguments, seed: u64) -> Result<(), Failure> {
+    if let Some(filter) = &arguments.log {
+        let filter = tracing_subscriber::EnvFilter::try_new(filter)?;
+        tracing_subscriber::fmt().with_env_filter(filter).without_time().with_writer(std::io::stderr).init();
+    }
     let begin = Instant::now();
     let report = arguments.simulate(seed);
     let (events, what) = match report.is_clean() {
@@ -122,36 +153,38 @@ fn many(arguments: &Arguments) -> Result<(), Failure> {
                     if number >= arguments.seeds {
                         return;
                     }
-                    let report = arguments.simulate(arguments.first.wrapping_add(number));
-                    if send.send(report).is_err() {
+                    let seed = arguments.first.wrapping_add(number);
+                    let run = catch_unwind(AssertUnwindSafe(|| arguments.simulate(seed)));
+                    if send.send(run.map_err(|_| seed)).is_err() {
                         return;
                     }
                 }
             });
         }
         drop(send);
-        let mut bad: Option<SimReport> = None;
-        for report in reports {
-            totals.add(&report);
-            progress.advance(&totals);
-            // Others are under way: of the wrong seeds the lowest is told.
-            let is_lower = bad.as_ref().is_none_or(|bad| report.options.seed < bad.options.seed);
-            if arguments.verdict(&report).is_err() && is_lower {
+        // Others are under way when a seed is found to be wrong: of all wrong ones the lowest is told.
+        let mut bad: BTreeMap<u64, Failure> = BTreeMap::new();
+        for run in reports {
+            let (seed, verdict) = match run {
+                Ok(report) => {
+                    totals.add(&report);
+                    progress.advance(&totals);
+                    (report.options.seed, arguments.verdict(&report))
+                }
+                Err(seed) => {
+                    (seed, Err(Failure::new(format!("the simulator itself fails in `{}`", arguments.again(seed)))))
+                }
+            };
+            if let Err(failure) = verdict {
                 stop.store(true, Ordering::Relaxed);
-                bad = Some(report);
+                bad.insert(seed, failure);
             }
         }
         bad
     });
     progress.finish();
     totals.print(begin.elapsed(), arguments.runs_per_seed());
-    match bad {
-        Some(report) => {
-            println!("\n{report}\n");
-            arguments.verdict(&report)
-        }
-        None => Ok(()),
-    }
+    bad.into_values().next().map_or(Ok(()), Err)
 }
 
 /// A bar on a terminal, a line every tenth elsewhere.

@@ -59,7 +59,9 @@ impl Gateway {
                 }
             };
             let txn = Arc::into_inner(txn).expect("the body has ended and keeps nothing");
-            txn.commit().await?;
+            let id = txn.id();
+            let at = txn.commit().await?;
+            tracing::debug!(target: "sim", %id, %at, "committed");
             Ok(value)
         });
         match committed.await {

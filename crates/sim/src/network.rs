@@ -373,6 +373,7 @@ async fn answer_request(
 ) {
     let guard = answer.map(|answer| ClosesOnDrop { answer: Some(answer) });
     let response = service.call(from_node, request).await;
+    tracing::trace!(target: "sim::requests", from = back.from, to = back.to, what = back.what, ?response);
     let Some(guard) = guard else { return };
     let bytes = codec::encode_response(&response);
     back.label(&bytes).sent(&wires.world);
@@ -450,6 +451,7 @@ impl SimEndpoint {
         if !self.host.is_running() {
             return Err(Lost::Refused);
         }
+        tracing::trace!(target: "sim::requests", from = self.address, to, ?request);
         let content = Content::Request(name_of(&request), codec::encode_request(&request));
         self.wires.send(self.parcel(to, expected, content), Some(Arc::new(Mutex::new(Some(answer)))));
         answered.await.unwrap_or(Err(Lost::Refused))
@@ -462,7 +464,13 @@ impl Network for SimEndpoint {
             let Some(service) = self.service.lock().clone() else {
                 return Box::pin(future::ready(Err(NetworkError::Unreachable(to))));
             };
-            return Box::pin(async move { Ok(service.call(to, request).await) });
+            tracing::trace!(target: "sim::requests", at = self.address, ?request);
+            let called = async move {
+                let response = service.call(to, request).await;
+                tracing::trace!(target: "sim::requests", at = self.address, ?response);
+                Ok(response)
+            };
+            return Box::pin(called);
         }
         let Some(address) = self.addresses.lock().get(&to).cloned() else {
             return Box::pin(future::ready(Err(NetworkError::Unreachable(to))));

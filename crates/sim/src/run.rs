@@ -84,7 +84,7 @@ impl Run {
         let clocks: Vec<ClockFaults> = (0..options.nodes).map(|_| draw_clocks(&mut random)).collect();
         let cluster = SimCluster::new(world, draw_knobs(&mut random), &clocks);
         let (bank, on_call) = (Bank::new(world, 9), OnCall::new(world, 3));
-        let split_keys = [bank.split_keys(), on_call.split_keys()].concat();
+        let split_keys = [bank.more_split_keys(), on_call.more_split_keys()].concat();
         Run {
             world: world.clone(),
             options: options.clone(),

@@ -11,18 +11,24 @@ use crate::cluster::SimCluster;
 
 #[derive(Default)]
 pub struct OneLeader {
-    leaders: Mutex<BTreeMap<(RangeId, u64), ReplicaId>>,
+    leaders: Mutex<BTreeMap<(RangeId, u64), (usize, ReplicaId)>>,
 }
 
 impl OneLeader {
     pub fn check(&self, world: &World, cluster: &SimCluster) {
         let mut leaders = self.leaders.lock();
-        for (_, node) in cluster.nodes() {
+        for (number, node) in cluster.nodes() {
             for status in node.store().statuses().into_iter().filter(|status| status.is_leader) {
                 let range = status.descriptor.id;
-                let first = *leaders.entry((range, status.term)).or_insert(status.replica);
-                if first != status.replica {
-                    let what = format!("{first} and {} both led {range} in term {}", status.replica, status.term);
+                let first = *leaders.entry((range, status.term)).or_insert((number, status.replica));
+                if first != (number, status.replica) {
+                    let ((earlier, its), (now, mine)) = (first, (number, status.replica));
+                    let what = format!(
+                        "{range} was led in term {} by {its} on node {}, and is by {mine} on node {}",
+                        status.term,
+                        earlier + 1,
+                        now + 1
+                    );
                     world.violation("one_leader_per_term", what);
                 }
             }

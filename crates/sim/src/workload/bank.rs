@@ -74,6 +74,13 @@ impl Bank {
         vec![account_key(third), account_key(2 * third), index_span(JOURNAL, IndexId::PRIMARY).start]
     }
 
+    /// More of them, for splits in the middle of everything.
+    pub fn more_split_keys(&self) -> Vec<Key> {
+        let accounts = (1..self.accounts).map(account_key);
+        let clients = (0..4).flat_map(|client| [row_key(JOURNAL, &[client]), row_key(JOURNAL, &[client, 100])]);
+        accounts.chain(clients).collect()
+    }
+
     pub fn acknowledged(&self) -> u64 {
         self.state.lock().acknowledged.len() as u64
     }
@@ -140,12 +147,14 @@ impl Bank {
         let options = TxnOptions { isolation, ..TxnOptions::default() };
         let outcome = gateway.transact(options, move |txn| async move { carry_out(&txn, transfer, locks).await });
         match outcome.await {
-            Outcome::Committed(()) => {
+            Outcome::Committed(counts) => {
                 self.world.note(format!("acknowledged {receipt:?}: {from} → {to}"));
                 let mut state = self.state.lock();
                 state.acknowledged.insert(receipt);
-                state.seen[from] += 1;
-                state.seen[to] += 1;
+                // Not one more than before: a reader may have seen it before its client was told.
+                for (account, count) in [from, to].into_iter().zip(counts) {
+                    state.seen[account] = state.seen[account].max(count);
+                }
             }
             Outcome::Failed(error) => {
                 self.world.note(format!("failed {receipt:?}: {error}"));
@@ -252,22 +261,28 @@ impl Bank {
     }
 }
 
-async fn carry_out(txn: &Transaction, transfer: Transfer, locks: bool) -> TxnResult<()> {
+/// Answers with how many transfers each of the two accounts has had then.
+async fn carry_out(txn: &Transaction, transfer: Transfer, locks: bool) -> TxnResult<[u64; 2]> {
     let lock = LockSpec { mode: LockMode::Update, wait: LockWait::Block { timeout: None }, absent_too: false };
     let keys = [account_key(transfer.from), account_key(transfer.to)];
     let found = txn.get_many(&keys, locks.then_some(lock), Visible::EarlierStatements, false).await?;
-    for ((key, found), amount) in keys.into_iter().zip(found).zip([-transfer.amount, transfer.amount]) {
+    let mut counts = [0; 2];
+    for (((key, found), amount), count) in
+        keys.into_iter().zip(found).zip([-transfer.amount, transfer.amount]).zip(&mut counts)
+    {
         let mut account = found
             .as_deref()
             .and_then(Account::decode)
             .ok_or_else(|| TxnError::Corrupt { what: format!("account {key} is gone") })?;
         account.balance += amount;
         account.transfers += 1;
+        *count = account.transfers;
         txn.put(key, Some(account.encode()), false)?;
     }
     let (client, sequence) = transfer.receipt;
     let entry = [transfer.from as i64, transfer.to as i64, transfer.amount].map(i64::to_be_bytes).concat();
-    txn.put_new(row_key(JOURNAL, &[client, sequence]), entry.into())
+    txn.put_new(row_key(JOURNAL, &[client, sequence]), entry.into())?;
+    Ok(counts)
 }
 
 async fn scan_all(txn: &Transaction, table: TableId) -> TxnResult<Vec<KeyValue>> {

@@ -41,6 +41,11 @@ impl OnCall {
         vec![row_key(DOCTORS, &[1])]
     }
 
+    /// More of them, for splits in the middle of everything.
+    pub fn more_split_keys(&self) -> Vec<Key> {
+        (0..self.pairs).flat_map(|pair| [doctor(pair, 0), doctor(pair, 1)]).collect()
+    }
+
     /// Everybody is on call. Safe to repeat until it says that it is done.
     pub async fn open(&self, gateway: &Gateway) -> bool {
         let pairs = self.pairs;
