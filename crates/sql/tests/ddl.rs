@@ -276,7 +276,7 @@ impl Session {
 
     async fn utility(&mut self, utility: &Utility, out: &mut String) -> SqlResult<()> {
         match utility {
-            Utility::Begin { modes } => {
+            Utility::Begin { modes, .. } => {
                 let is_weak = modes.iter().any(|mode| {
                     matches!(mode, TransactionMode::Isolation(sql::parse::ast::IsolationLevel::ReadCommitted))
                 });

@@ -233,7 +233,7 @@ fn settings_have_their_variables_names() {
     assert!(matches!(utility("show transaction isolation level"), Utility::Show(Some(name)) if name == "transaction_isolation"));
     assert!(matches!(utility("show a.b"), Utility::Show(Some(name)) if name == "a.b"));
     assert!(matches!(utility("reset all"), Utility::Reset(None)));
-    let Utility::Begin { modes } = utility("BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY, NOT DEFERRABLE") else { panic!() };
+    let Utility::Begin { modes, .. } = utility("BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY, NOT DEFERRABLE") else { panic!() };
     assert_eq!(modes[1..], [TransactionMode::ReadOnly(true), TransactionMode::Deferrable(false)]);
 }
 

@@ -155,11 +155,11 @@ impl Parser<'_> {
         match keyword {
             Kw::Begin => {
                 self.work();
-                Ok(Utility::Begin { modes: self.transaction_modes(false)? })
+                Ok(Utility::Begin { modes: self.transaction_modes(false)?, is_start: false })
             }
             Kw::Start => {
                 self.expect_kw(Kw::Transaction)?;
-                Ok(Utility::Begin { modes: self.transaction_modes(false)? })
+                Ok(Utility::Begin { modes: self.transaction_modes(false)?, is_start: true })
             }
             Kw::Commit if self.take_kw(Kw::Prepared) => Ok(Utility::CommitPrepared(self.string()?)),
             Kw::Commit | Kw::End => {

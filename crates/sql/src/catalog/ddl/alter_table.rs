@@ -242,11 +242,9 @@ impl Alteration {
             }
             return Ok(());
         }
-        if self.must_rewrite {
-            self.values.insert(id, Expr::Const { value, ty: column.ty });
-        } else {
-            columns::column_mut(table, id).missing = Some(editor.cx.host.to_text(&value, column.ty)?);
-        }
+        columns::column_mut(table, id).missing = Some(editor.cx.host.to_text(&value, column.ty)?);
+        // For the case that the rows are written again after all: something later may ask for it.
+        self.values.insert(id, Expr::Const { value, ty: column.ty });
         Ok(())
     }
 

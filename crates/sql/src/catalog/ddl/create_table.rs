@@ -1,7 +1,7 @@
 //! CREATE TABLE.
 
 use super::constraints::{self, KeySpec};
-use super::{AfterCommit, Editor, columns, names};
+use super::{Editor, columns, names};
 use crate::catalog::{DescriptorKind, IndexDescriptor, RelationKind, Table, TableDescriptor};
 use crate::parse::ast::{
     ColumnConstraintKind, ColumnDefinition, CreateTable, Name, ObjectName, Persistence, Setting, TableConstraint,

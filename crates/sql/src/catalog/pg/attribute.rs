@@ -93,7 +93,7 @@ pub(super) fn defaults(cx: &VirtualContext<'_>, equal: &Equal<'_>) -> Vec<Row> {
                 oid: default_oid(table, column.attnum),
                 adrelid: table.oid,
                 adnum: column.attnum,
-                adbin: column.default.as_ref().or(column.generated.as_ref()),
+                adbin: super::describe::default_text(cx.catalog, cx.path, table, column),
             }
         };
         columns.map(row).collect::<Vec<_>>()

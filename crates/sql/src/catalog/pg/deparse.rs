@@ -9,12 +9,14 @@ use crate::catalog::{Catalog, SearchPath, Table};
 use crate::parse::ast::{ExprKind, SpecialValue};
 use crate::{bind, parse};
 
-/// The text of an expression over the table's visible columns; `None` if it cannot be read any more.
+/// The text of an expression over the table's visible columns, of type `ty` if that is given; `None` if it cannot be read
+/// any more.
 pub(super) fn expression(
     catalog: &Catalog,
     path: &SearchPath,
     table: Option<&Table>,
     text: &str,
+    ty: Option<SqlType>,
     pretty: bool,
 ) -> Option<String> {
     if let ExprKind::Special(value, precision) = parse::parse_expression(text).ok()?.kind {
@@ -34,7 +36,7 @@ pub(super) fn expression(
             &none
         }
     };
-    let bound = bind::bind_over_row(catalog, path, over, text, None).ok()?;
+    let bound = bind::bind_over_row(catalog, path, over, text, ty).ok()?;
     let columns = over.visible_columns().map(|column| column.name.as_str()).collect();
     let writer = Writer { catalog, path, columns, pretty };
     let mut out = String::new();
@@ -83,6 +85,8 @@ impl Writer<'_> {
             }
             Expr::Param { index, .. } => out.push_str(&format!("${}", index + 1)),
             Expr::Call { function, args, .. } => self.call(out, *function, args),
+            // A literal that is read when it is used.
+            Expr::Cast { arg, ty, .. } if is_untyped(arg) => self.cast(out, arg, *ty, CastMethod::InOut),
             Expr::Cast { arg, explicit, .. } if !*explicit && !implicit => self.expr(out, arg, false),
             Expr::Cast { arg, ty, method, .. } => self.cast(out, arg, *ty, *method),
             Expr::And(list) => self.junction(out, list, " AND ", Parent::And),
@@ -264,7 +268,7 @@ impl Writer<'_> {
         }
         let _how = method;
         match arg {
-            Expr::Const { value, ty: own } if own.oid == ty.oid => self.unlabelled(out, value, *own),
+            Expr::Const { value, ty: own } if own.oid == ty.oid || is_untyped(arg) => self.unlabelled(out, value, *own),
             _ => self.wrapped(out, |out| self.inside(out, arg, false, Parent::Cast)),
         }
         out.push_str(&format!("::{}", self.type_name(ty)));
@@ -365,6 +369,10 @@ impl Writer<'_> {
 /// `1.5`, which the parser reads as numeric; `1` is an integer.
 fn is_plain_numeric(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_digit()) && text.contains(['.', 'e', 'E'])
+}
+
+fn is_untyped(expr: &Expr) -> bool {
+    matches!(expr, Expr::Const { ty, .. } if ty.base() == SqlType::UNKNOWN)
 }
 
 /// The operator that a function is behind.

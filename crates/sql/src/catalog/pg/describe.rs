@@ -5,7 +5,7 @@ use expr::Oid;
 use super::deparse;
 use crate::catalog::quote::quote_ident;
 use crate::catalog::{
-    Catalog, ColumnId, ForeignKeyDescriptor, IndexDescriptor, ReferentialAction, SearchPath, Table, TableDescriptor,
+    Catalog, ColumnDescriptor, ColumnId, ForeignKeyDescriptor, IndexDescriptor, ReferentialAction, SearchPath, Table, TableDescriptor,
 };
 
 fn column_list(table: &TableDescriptor, columns: impl IntoIterator<Item = ColumnId>) -> String {
@@ -35,7 +35,14 @@ pub(crate) fn expression_text(
     text: &str,
     pretty: bool,
 ) -> String {
-    deparse::expression(catalog, path, table, text, pretty).unwrap_or_else(|| text.to_owned())
+    deparse::expression(catalog, path, table, text, None, pretty).unwrap_or_else(|| text.to_owned())
+}
+
+/// What a column is given where a statement does not mention it: a literal has the column's type.
+pub(crate) fn default_text(catalog: &Catalog, path: &SearchPath, table: &Table, column: &ColumnDescriptor) -> Option<String> {
+    let text = column.default.as_ref().or(column.generated.as_ref())?;
+    let ty = Some(column.ty.base());
+    Some(deparse::expression(catalog, path, Some(table), text, ty, false).unwrap_or_else(|| text.clone()))
 }
 
 pub(crate) fn constraint_definition(

@@ -31,7 +31,7 @@ use super::providers::Views;
 use super::{Catalog, ColumnId, DatabaseDescriptor, SchemaDescriptor, SearchPath, Table};
 use crate::{SqlError, SqlResult};
 
-pub(crate) use describe::{constraint_definition, expression_text, index_definition};
+pub(crate) use describe::{constraint_definition, default_text, expression_text, index_definition};
 
 /// What a statement's virtual relations are made from.
 #[derive(Clone, Copy)]

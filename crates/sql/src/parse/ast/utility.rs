@@ -5,7 +5,8 @@ use crate::session::CopyFormat;
 
 #[derive(Clone, Debug)]
 pub enum Utility {
-    Begin { modes: Vec<TransactionMode> },
+    /// `is_start`: START TRANSACTION, which says so in its tag.
+    Begin { modes: Vec<TransactionMode>, is_start: bool },
     Commit { chain: bool },
     Rollback { chain: bool },
     Savepoint(Name),

@@ -32,9 +32,9 @@ impl Session {
     ) -> SqlResult<Outcome> {
         let done = |tag: &str| Ok(Outcome::done(tag));
         match utility {
-            Utility::Begin { modes } => {
+            Utility::Begin { modes, is_start } => {
                 self.begin(modes)?;
-                done("BEGIN")
+                done(if *is_start { "START TRANSACTION" } else { "BEGIN" })
             }
             Utility::Commit { chain } => Ok(Outcome::done(self.commit(*chain).await?)),
             Utility::Rollback { chain } => {

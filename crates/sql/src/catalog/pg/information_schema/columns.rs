@@ -6,7 +6,7 @@ use expr::{Row, SqlType};
 use super::tables::data_type;
 use super::{is_own, relations, yes_or_no};
 use crate::catalog::pg::row::{Equal, row};
-use crate::catalog::pg::{VirtualContext, expression_text};
+use crate::catalog::pg::{VirtualContext, default_text, expression_text};
 use crate::catalog::{ColumnDescriptor, Identity, RelationKind, SequenceDescriptor, Table};
 
 /// Bytes of the longest character.
@@ -23,8 +23,8 @@ pub(super) fn columns(cx: &VirtualContext<'_>, equal: &Equal<'_>) -> Vec<Row> {
 }
 
 fn one(cx: &VirtualContext<'_>, equal: &Equal<'_>, table: &Table, column: &ColumnDescriptor) -> Row {
-    let text = column.default.as_ref().filter(|_| column.identity.is_none());
-    let default = text.map(|text| expression_text(cx.catalog, cx.path, None, text, false));
+    let has_default = column.default.is_some() && column.identity.is_none();
+    let default = has_default.then(|| default_text(cx.catalog, cx.path, table, column)).flatten();
     let identity = column.identity.and_then(|identity| Some((identity, sequence_of(cx, table, column)?)));
     let sequence = identity.map(|(_, sequence)| sequence);
     let size = Size::of(column.ty);
