@@ -11,19 +11,19 @@ pub(super) const FUNCTIONS: &[Table] = &[&[
         check_length(a.len().saturating_add(b.len()))?;
         [a, b].concat()
     }),
-    scalar!("sql2003", |call; a: &str, b: &Datum| [a, &b.text_form(call.arg_type(1), call.ctx)].concat()),
-    scalar!("sql2004", |call; a: &Datum, b: &str| [&a.text_form(call.arg_type(0), call.ctx), b].concat()),
+    scalar!("sql2003", |call; a: &str, b: &Datum| [a, &as_text(call, 1, b)].concat()),
+    scalar!("sql2004", |call; a: &Datum, b: &str| [&as_text(call, 0, a), b].concat()),
     ("text_concat", |call, args| concat(call, args)),
     ("text_concat_ws", |call, args| concat_ws(call, args)),
     ("text_format", |call, args| format(call, args)),
     ("text_format_nv", |call, args| format(call, args)),
     scalar!("quote_ident", |name: &str| quote_identifier(name)),
     scalar!("quote_literal", |text: &str| quote_literal(text)),
-    scalar!("sql1285", |call; value: &Datum| quote_literal(&value.text_form(call.arg_type(0), call.ctx))),
+    scalar!("sql1285", |call; value: &Datum| quote_literal(&as_text(call, 0, value))),
     scalar!("quote_nullable", |text: Option<&str>| text.map_or("NULL".to_owned(), quote_literal)),
     scalar!("sql1290", |call; value: &Datum| match value.is_null() {
         true => "NULL".to_owned(),
-        false => quote_literal(&value.text_form(call.arg_type(0), call.ctx)),
+        false => quote_literal(&as_text(call, 0, value)),
     }),
     scalar!("nameconcatoid", |name: &str, oid: super::native::OidArg| {
         let suffix = format!("_{}", oid.0);
@@ -61,6 +61,14 @@ fn concat_ws(call: &Call<'_>, args: &[&Datum]) -> EvalResult<Datum> {
 }
 
 /// With backslashes only in the form `E'…'`.
+/// `value::text`, which says true and false in full.
+fn as_text(call: &Call<'_>, at: usize, value: &Datum) -> String {
+    match value {
+        Datum::Bool(value) => value.to_string(),
+        value => value.text_form(call.arg_type(at), call.ctx),
+    }
+}
+
 pub(super) fn quote_literal(text: &str) -> String {
     let prefix = if text.contains('\\') { "E" } else { "" };
     let inner = text.replace('\'', "''").replace('\\', "\\\\");
