@@ -9,10 +9,10 @@ pub enum NodeError {
     /// The flags contradict each other or the directory.
     #[error("{0}")]
     Config(String),
-    #[error("cannot listen on {address}: {why}")]
+    #[error("cannot listen on {address}: {why}; choose another address (--sql-addr, --rpc-addr, --http-addr)")]
     Listen { address: String, why: String },
     /// Nobody let us in. `tried` says what each address answered.
-    #[error("could not join a cluster within {seconds} s: {tried}")]
+    #[error("could not join a cluster within {seconds} s: {tried}; is a node running at each address of --join?")]
     NotJoined { seconds: u64, tried: String },
     #[error("could not make the first ranges: {0}")]
     NotBootstrapped(String),

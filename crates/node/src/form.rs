@@ -14,7 +14,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use env::Env;
+use env::{Env, Mono};
 use keyspace::NodeId;
 use rpc::cluster::{ClusterReply, ClusterRequest, JoinRequest, NodeInfo};
 use rpc::{KvError, Transport, codec};
@@ -23,6 +23,24 @@ use storage::{Identity, Member};
 use crate::{Formation, Home, NodeConfig, NodeError};
 
 const PAUSE: Duration = Duration::from_millis(200);
+/// Between two lines of the log that say the same.
+const TELL_AGAIN: Duration = Duration::from_secs(10);
+
+/// Tells the log what is waited for: at once, when it changes, and now and then.
+struct Waiting<'w> {
+    env: &'w Env,
+    told: Option<(String, Mono)>,
+}
+
+impl Waiting<'_> {
+    fn tell(&mut self, what: &str, tried: &str) {
+        let now = self.env.now();
+        if self.told.as_ref().is_none_or(|(told, at)| told != tried || now.since(*at) >= TELL_AGAIN) {
+            tracing::info!(tried, "{what}");
+            self.told = Some((tried.to_owned(), now));
+        }
+    }
+}
 
 /// A process that has found its place.
 #[derive(Clone, Debug)]
@@ -100,6 +118,7 @@ impl Seeker<'_> {
         if others.is_empty() {
             return Err(NodeError::Config("--join names no other node than this one".into()));
         }
+        let mut waiting = Waiting { env: &self.env, told: None };
         loop {
             let mut tried = Vec::new();
             for address in &others {
@@ -109,7 +128,7 @@ impl Seeker<'_> {
                 }
             }
             let tried = tried.join("; ");
-            tracing::info!(tried, "nobody lets us in yet");
+            waiting.tell("nobody lets us in yet", &tried);
             if self.env.now() >= deadline {
                 return Err(NodeError::NotJoined { seconds: self.config.join_timeout.as_secs(), tried });
             }
@@ -148,6 +167,7 @@ impl Seeker<'_> {
         };
         let others: Vec<&String> = addresses.iter().filter(|address| !self.is_us(address)).collect();
         let deadline = self.env.now() + self.config.join_timeout;
+        let mut waiting = Waiting { env: &self.env, told: None };
         loop {
             let answers = futures::future::join_all(others.iter().map(|address| self.hello(address))).await;
             let mut silent = Vec::new();
@@ -165,7 +185,7 @@ impl Seeker<'_> {
                 return Ok(self.found());
             }
             let tried = if silent.is_empty() { format!("{} has not made the cluster yet", addresses[0]) } else { silent.join("; ") };
-            tracing::info!(tried, "waits for the others");
+            waiting.tell("waits for the others", &tried);
             if self.env.now() >= deadline {
                 return Err(NodeError::NotJoined { seconds: self.config.join_timeout.as_secs(), tried });
             }

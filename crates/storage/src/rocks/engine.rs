@@ -145,7 +145,9 @@ impl Inner {
         match self.db.property_int_value(rocksdb::properties::BACKGROUND_ERRORS) {
             Ok(None | Some(0)) => Ok(()),
             Ok(Some(errors)) => {
-                Err(self.poison.end(Error::Disk(format!("{errors} background jobs of RocksDB failed"))))
+                Err(self.poison.end(Error::Disk(format!(
+                    "{errors} background jobs of RocksDB failed, as when no space is left; its line in the log above says why"
+                ))))
             }
             Err(error) => Err(self.poison.write_failed(&error)),
         }
