@@ -12,7 +12,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 # Sets ROCKSDB_LIB_DIR if the shared library can be had; otherwise cargo builds RocksDB itself.
 PREPARE := scripts/setup; lib=$$(scripts/rocksdb || true); if [ -n "$$lib" ]; then export ROCKSDB_LIB_DIR="$$lib" ROCKSDB_STATIC=1; fi;
 
-.PHONY: help setup build demo test lint bench sim soak
+.PHONY: help setup build demo test lint bench pgbench sim soak
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -34,6 +34,9 @@ lint: ## formatting and clippy
 
 bench: ## pgbench against Cairn and PostgreSQL 15 in one run; a table of ratios
 	@$(PREPARE) cargo build --release --bin cairn && scripts/bench
+
+pgbench: ## pgbench's scripts on one node and on three, checked: SECONDS_EACH=60 SCALE=10
+	@$(PREPARE) cargo build --release --bin cairn && scripts/pgbench
 
 sim: ## the whole cluster simulated: SEEDS=1000 seeds
 	@$(PREPARE) cargo build --release --bin cairn && "$(CARGO_TARGET_DIR)/release/cairn" sim --seeds $${SEEDS:-1000}
