@@ -253,6 +253,12 @@ impl Node {
         }
         self.0.placement.stop();
         self.0.store.stop().await;
+        self.let_go();
+    }
+
+    /// The parts of a node that is gone let go of each other, so that its memory is freed. Where the process ends
+    /// with it nobody has to care; a simulation ends many in one process.
+    pub fn let_go(&self) {
         self.0.outside.close();
         self.0.transport.close();
     }

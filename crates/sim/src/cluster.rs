@@ -153,10 +153,17 @@ impl SimCluster {
         self.inner.gateways.set(node, None);
         if let Some(process) = seat.process.lock().take() {
             process.host.crash();
-            process.node.lock().take();
+            if let Some(node) = process.node.lock().take() {
+                node.let_go();
+            }
         }
         let mut random = self.inner.random.lock();
         seat.disk.crash(&mut |bound| random.below(bound));
+    }
+
+    /// The run is over.
+    pub fn end(&self) {
+        (0..self.len()).for_each(|node| self.crash(node));
     }
 
     /// Has the seat a process that has not ended by itself?

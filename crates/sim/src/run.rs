@@ -36,7 +36,9 @@ pub fn simulate(options: &SimOptions) -> SimReport {
     World::run(options.seed, |world| async move {
         let run = Run::new(&world, options);
         run.play().await;
-        run.report()
+        let report = run.report();
+        run.cluster.end();
+        report
     })
 }
 

@@ -1,4 +1,5 @@
-//! Each guard of docs/sabotage.md is taken away in turn, and the simulator must notice within a few seeds.
+//! Each guard of docs/sabotage.md is taken away in turn, and the simulator must notice: by the seed that is written
+//! down there, or, as the story of a seed changes with the code, by one of those after it.
 //! Runs with `cargo test --release -p sim --features sabotage --test sabotage`; without the feature there is
 //! nothing to take away.
 #![cfg(feature = "sabotage")]
@@ -7,6 +8,9 @@ use std::fs;
 use std::path::Path;
 
 use sim::{SimOptions, simulate};
+
+/// Seeds that are tried for one guard.
+const TRIES: u64 = 30;
 
 /// Name of the guard, and the seed that is written down in docs/sabotage.md.
 fn listed() -> Vec<(String, u64)> {
@@ -20,32 +24,27 @@ fn listed() -> Vec<(String, u64)> {
 }
 
 #[test]
-fn every_listed_breakage_is_found_by_its_seed() {
+fn every_listed_breakage_is_found() {
     let listed = listed();
     assert!(listed.len() >= 8, "the table of docs/sabotage.md is read: {listed:?}");
     let missed: Vec<_> = listed.into_iter().filter(|(name, seed)| !is_found(name, *seed)).collect();
     assert!(missed.is_empty(), "these breakages go unnoticed: {missed:?}");
 }
 
-fn is_found(name: &str, seed: u64) -> bool {
+fn is_found(name: &str, first: u64) -> bool {
     let name: &'static str = name.to_owned().leak();
-    let report = simulate(&SimOptions { sabotage: Some(name), ..SimOptions::new(seed) });
-    eprintln!("{name}: {}", report.violations.first().map_or_else(|| "unnoticed".to_owned(), ToString::to_string));
-    !report.is_clean()
+    (first..first + TRIES).any(|seed| {
+        let report = simulate(&SimOptions { sabotage: Some(name), ..SimOptions::new(seed) });
+        let Some(violation) = report.violations.first() else { return false };
+        eprintln!("{name}, seed {seed}: {violation}");
+        true
+    })
 }
 
-/// To fill the table: `CAIRN_SABOTAGE=name CAIRN_SEEDS=1..50` prints the first seed that finds it.
+/// What is found in a build with every guard in its place is not found because one is missing.
 #[test]
-#[ignore = "a search, not a test"]
-fn search() {
-    let name: &'static str = std::env::var("CAIRN_SABOTAGE").expect("CAIRN_SABOTAGE names a guard").leak();
-    let seeds = std::env::var("CAIRN_SEEDS").unwrap_or_else(|_| "1..50".to_owned());
-    let (first, last) = seeds.split_once("..").expect("CAIRN_SEEDS is FIRST..END");
-    for seed in first.parse().unwrap()..last.parse().unwrap() {
-        if is_found(name, seed) {
-            eprintln!("found: {name} by seed {seed}");
-            return;
-        }
+fn nothing_is_found_while_every_guard_is_there() {
+    for seed in 1..4 {
+        assert_eq!(simulate(&SimOptions::new(seed)).violations, []);
     }
-    eprintln!("not found: {name}");
 }
