@@ -265,7 +265,7 @@ pub(crate) fn split(text: &str, separator: Option<&str>, null: Option<&str>) -> 
 }
 
 /// Puts arrays of one shape together into one with a dimension more.
-pub(crate) fn nest_arrays(element: SqlType, values: Vec<Datum>) -> EvalResult<Datum> {
+pub fn nest_arrays(element: SqlType, values: Vec<Datum>) -> EvalResult<Datum> {
     let mismatch = || {
         EvalError::new("2202E", "multidimensional arrays must have array expressions with matching dimensions")
     };

@@ -27,7 +27,8 @@ mod session;
 mod table;
 mod text;
 
-pub(crate) use array::{nest_arrays, split as split_text};
+pub use array::nest_arrays;
+pub(crate) use array::split as split_text;
 pub(crate) use json::elements_of;
 pub(crate) use regular::{all_matches, split as regexp_split};
 pub use cast::apply_typmod;

@@ -176,7 +176,11 @@ pub(super) fn sqrt(value: &Digits, scale: i32) -> Digits {
         right = digits.max(right + 1);
     }
     root.weight += shift;
-    rounded(root, scale)
+    let root = rounded(root, scale);
+    // The iteration's own last digit was rounded already: just below a half it has led too high.
+    let Ok(digits) = u16::try_from(scale + 1) else { return root };
+    let middle = root.sub(&Digits::from_scaled(5, digits));
+    if middle.mul(&middle).cmp_value(value).is_gt() { rounded(root.sub(&Digits::from_scaled(10, digits)), scale) } else { root }
 }
 
 /// Taylor's series of a reduced argument, squared back.

@@ -27,6 +27,11 @@ impl Binder<'_> {
             ExprKind::Bits(_) => Err(self.error_at(at, "0A000", "bit strings are not supported")),
             ExprKind::Param(number) => self.param(*number, at),
             ExprKind::Column(names) => self.column(names, at),
+            // A table's row as a value: `t.* = u.*`.
+            ExprKind::Star(table) if !table.is_empty() => {
+                let fields = self.star(table, at)?.into_iter().map(|(_, expr, _)| expr).collect();
+                Ok(Expr::Row { fields, ty: SqlType::RECORD })
+            }
             ExprKind::Star(_) | ExprKind::FieldStar(_) => Err(self.error_at(at, "42601", "row expansion via \"*\" is not supported here")),
             ExprKind::Field(arg, name) => self.field(arg, name, at),
             ExprKind::Subscript(arg, subscripts) => self.subscript(arg, subscripts, at),
@@ -44,7 +49,14 @@ impl Binder<'_> {
             ExprKind::Binary(binary) => {
                 let symbol = self.operator_symbol(&binary.operator, at)?;
                 let (left, right) = (self.expr(&binary.left)?, self.expr(&binary.right)?);
-                self.binary(symbol, left, right, at)
+                let are_written = matches!((&binary.left.kind, &binary.right.kind), (ExprKind::Row(_), ExprKind::Row(_)));
+                match (symbol, left, right) {
+                    // Whole rows are values, of which NULLs are equal parts; rows that are written out are not.
+                    ("=" | "<>", Expr::Row { fields: left, .. }, Expr::Row { fields: right, .. }) if !are_written && left.len() == right.len() => {
+                        self.same_rows(left, right, symbol == "=", at)
+                    }
+                    (_, left, right) => self.binary(symbol, left, right, at),
+                }
             }
             ExprKind::And(list) => Ok(Expr::And(self.conditions(list, "AND")?)),
             ExprKind::Or(list) => Ok(Expr::Or(self.conditions(list, "OR")?)),
@@ -180,11 +192,15 @@ impl Binder<'_> {
             if left.len() != right.len() {
                 return Err(self.error_at(at, "42601", "unequal number of entries in row expressions"));
             }
-            let pairs: Vec<_> = left.iter().cloned().zip(right.iter().cloned()).collect();
-            let tests = pairs.into_iter().map(|(a, b)| self.distinct_pair(a, b, negated, at)).collect::<SqlResult<_>>()?;
-            return Ok(if negated { Expr::And(tests) } else { Expr::Or(tests) });
+            return self.same_rows(left.clone(), right.clone(), negated, at);
         }
         self.distinct_pair(left, right, negated, at)
+    }
+
+    /// Field by field, NULLs being the same.
+    fn same_rows(&mut self, left: Vec<Expr>, right: Vec<Expr>, same: bool, at: ast::At) -> SqlResult<Expr> {
+        let tests = left.into_iter().zip(right).map(|(a, b)| self.distinct_pair(a, b, same, at)).collect::<SqlResult<_>>()?;
+        Ok(if same { Expr::And(tests) } else { Expr::Or(tests) })
     }
 
     fn distinct_pair(&mut self, left: Expr, right: Expr, negated: bool, at: ast::At) -> SqlResult<Expr> {
@@ -304,6 +320,11 @@ impl Binder<'_> {
             return Ok(expr);
         }
         let bound = self.expr(arg)?;
+        if let (ExprKind::Column(row), Expr::Row { .. }) = (&arg.kind, &bound) {
+            // `(t).a` is t.a.
+            let column: Vec<ast::Name> = row.iter().chain([name]).cloned().collect();
+            return self.column(&column, at);
+        }
         let ty = type_of(&bound);
         let message = if ty == SqlType::RECORD {
             format!("could not identify column \"{name}\" in record data type")

@@ -285,7 +285,9 @@ impl Binder<'_> {
                     };
                     let name = names.last().map_or("", ast::Name::as_str);
                     let column = table.column_named(name).ok_or_else(|| self.error_at(item.expr.at, "42703", format!("column \"{name}\" does not exist")))?;
-                    columns.push(column.id);
+                    if !columns.contains(&column.id) {
+                        columns.push(column.id);
+                    }
                 }
                 let fits = |index: &&IndexDescriptor| {
                     index.unique && index.columns.len() == columns.len() && index.columns.iter().all(|part| columns.contains(&part.column))

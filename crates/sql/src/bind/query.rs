@@ -269,6 +269,11 @@ impl Binder<'_> {
             let expr = match self.target_reference(&item.expr, &targets, true)? {
                 Some(position) => targets[position].expr.clone(),
                 None if is_union => {
+                    if let ast::ExprKind::Column(names) = &item.expr.kind
+                        && let [name] = &names[..]
+                    {
+                        return Err(self.error_at(item.expr.at, "42703", format!("column \"{name}\" does not exist")));
+                    }
                     let error = self.error_at(item.expr.at, "0A000", "invalid UNION/INTERSECT/EXCEPT ORDER BY clause");
                     let error = error.with_detail("Only result column names can be used, not expressions or functions.");
                     return Err(error.with_hint("Add the expression/function to every SELECT, or move the UNION into a FROM clause."));

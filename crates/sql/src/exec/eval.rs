@@ -6,7 +6,7 @@
 use expr::{Datum, EvalContext, EvalError, Expr, FunctionId, Row};
 
 use super::Context;
-use crate::{SqlError, SqlResult};
+use crate::SqlResult;
 
 impl Context {
     /// What expressions are evaluated under.
@@ -84,9 +84,10 @@ impl Context {
     }
 }
 
+/// Arrays become one of a dimension more.
 pub(crate) fn array_of(element: expr::SqlType, elements: Vec<Datum>) -> SqlResult<Datum> {
-    if elements.iter().any(|element| matches!(element, Datum::Array(_))) {
-        return Err(SqlError::not_supported("an array of arrays from a subquery"));
+    if let Some(inner) = element.element() {
+        return Ok(expr::functions::nest_arrays(inner.base(), elements)?);
     }
     let dimensions = if elements.is_empty() { Vec::new() } else { vec![(elements.len() as i32, 1)] };
     Ok(Datum::Array(std::sync::Arc::new(expr::ArrayValue { element: element.base(), dimensions, elements })))
