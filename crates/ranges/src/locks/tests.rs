@@ -163,11 +163,12 @@ async fn a_session_that_is_over_takes_no_lock() {
     let key = Key::from("k");
     let block = LockWait::Block { timeout: None };
     let lock = |txn, node| locks.acquire(TxnId(txn), NodeId(node), &key, LockMode::Update, block);
-    assert!(!lock(5, 1).await.unwrap());
+    assert!(!lock(5, 2).await.unwrap());
     let mut waiting = std::pin::pin!(lock(6, 1));
     assert!(futures::poll!(waiting.as_mut()).is_pending());
     locks.end_session(NodeId(1), Timestamp(10));
     assert_eq!(waiting.await, Err(KvError::TxnAborted), "it waited when its session ended");
+    locks.end(TxnId(5));
     assert_eq!(lock(7, 1).await, Err(KvError::TxnAborted), "its request came late");
     let later = Locks::new(Env::os(), RangeId(2), deadlocks.clone());
     assert_eq!(later.acquire_now(TxnId(7), NodeId(1), &key, LockMode::Update), Err(KvError::TxnAborted));
