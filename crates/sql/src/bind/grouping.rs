@@ -47,7 +47,7 @@ impl Binder<'_> {
     }
 
     fn group_item(&mut self, item: &GroupItem, targets: &[super::target::BoundTarget], grouping: &mut Grouping) -> SqlResult<Vec<Vec<usize>>> {
-        let mut keys = |binder: &mut Self, list: &[ast::Expr], grouping: &mut Grouping| -> SqlResult<Vec<Vec<usize>>> {
+        let keys = |binder: &mut Self, list: &[ast::Expr], grouping: &mut Grouping| -> SqlResult<Vec<Vec<usize>>> {
             list.iter().map(|written| binder.group_keys(written, targets, grouping)).collect()
         };
         Ok(match item {
@@ -105,7 +105,7 @@ impl Binder<'_> {
     }
 
     /// Turns an expression over the row below into one over groups: keys first, then aggregates.
-    pub(super) fn regroup(&mut self, expr: &mut Expr, grouping: &mut Grouping, aggregates: usize) -> SqlResult<()> {
+    pub(super) fn regroup(&mut self, expr: &mut Expr, grouping: &mut Grouping) -> SqlResult<()> {
         if let Some(position) = grouping.keys.iter().position(|key| same(key, expr)) {
             *expr = Expr::Column { index: position, ty: super::type_of(expr) };
             return Ok(());
@@ -128,7 +128,7 @@ impl Binder<'_> {
             return Ok(());
         }
         for child in children(expr) {
-            self.regroup(child, grouping, aggregates)?;
+            self.regroup(child, grouping)?;
         }
         Ok(())
     }

@@ -29,10 +29,6 @@ pub(super) fn boolean(value: bool) -> Expr {
     Expr::Const { value: Datum::Bool(value), ty: SqlType::BOOL }
 }
 
-pub(super) fn int8(value: i64) -> Expr {
-    Expr::Const { value: Datum::Int8(value), ty: SqlType::INT8 }
-}
-
 /// A constant of unknown type as a value of `to`. A text whose meaning depends on settings or on the catalog is read by
 /// a cast when the plan runs; any other is read here, so that its error points at it.
 pub(super) fn typed(value: Datum, to: SqlType, explicit: bool) -> EvalResult<Expr> {

@@ -151,21 +151,20 @@ impl Binder<'_> {
         let mut applied = Applied::default();
         plan = apply_subqueries(plan, aggregate_exprs(&mut pending.aggregates), &pending.subqueries, &mut applied);
         // A key with a subquery is matched as it was written, so the keys are adapted last.
-        let count = pending.aggregates.len();
         for expr in upper.exprs() {
-            self.regroup(expr, grouping, count)?;
+            self.regroup(expr, grouping)?;
         }
         if let Some(having) = &mut upper.having {
-            self.regroup(having, grouping, count)?;
+            self.regroup(having, grouping)?;
         }
         for call in &mut pending.windows {
             for expr in window_exprs(call) {
-                self.regroup(expr, grouping, count)?;
+                self.regroup(expr, grouping)?;
             }
         }
         for call in &mut pending.sets {
             for arg in &mut call.call.args {
-                self.regroup(arg, grouping, count)?;
+                self.regroup(arg, grouping)?;
             }
         }
         let keys_hold: Vec<bool> = (0..pending.subqueries.len())
@@ -177,11 +176,11 @@ impl Binder<'_> {
                 continue;
             }
             for (_, expr) in &mut subquery.bindings {
-                self.regroup(expr, grouping, count)?;
+                self.regroup(expr, grouping)?;
             }
             if let ApplyKind::Compare { left, .. } = &mut subquery.kind {
                 for expr in left {
-                    self.regroup(expr, grouping, count)?;
+                    self.regroup(expr, grouping)?;
                 }
             }
         }
@@ -221,7 +220,7 @@ impl Binder<'_> {
         let width = upper.targets.len();
         let mut exprs: Vec<Expr> = upper.targets.iter().map(|target| target.expr.clone()).collect();
         let distinct = matches!(select.distinct, Distinctness::Distinct);
-        let mut place = |exprs: &mut Vec<Expr>, expr: Expr, position: Option<usize>| {
+        let place = |exprs: &mut Vec<Expr>, expr: Expr, position: Option<usize>| {
             let known = position.or_else(|| exprs.iter().position(|other| same(other, &expr)));
             known.unwrap_or_else(|| {
                 exprs.push(expr);

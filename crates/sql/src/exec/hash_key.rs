@@ -179,10 +179,6 @@ impl<V> KeyMap<V> {
         let entry = self.map.get_mut(&self.buffer[..]).unwrap_or_else(|| unreachable!("it is there by now"));
         Ok((entry, is_new))
     }
-
-    pub fn len(&self) -> usize {
-        self.map.len()
-    }
 }
 
 pub(crate) struct KeySet(KeyMap<()>);

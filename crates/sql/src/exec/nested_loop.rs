@@ -50,7 +50,7 @@ impl<'p> NestedLoop<'p> {
             if out.len() >= BATCH_ROWS {
                 return Ok(Some(current));
             }
-            if current.at % BATCH_ROWS == 0 {
+            if current.at.is_multiple_of(BATCH_ROWS) {
                 ctx.check_cancelled()?;
             }
             let at = current.at;

@@ -171,11 +171,11 @@ impl IndexFormat {
 
     /// Does an entry hold all these columns of the table row?
     pub fn covers(&self, places: &[usize]) -> bool {
-        places.iter().all(|place| self.value.iter().any(|(_, at)| at == place) || self.from_key(*place).is_some())
+        places.iter().all(|place| self.value.iter().any(|(_, at)| at == place) || self.place_in_key(*place).is_some())
     }
 
     /// Where in the key a column is that the key gives back exactly, whatever the row.
-    fn from_key(&self, place: usize) -> Option<usize> {
+    fn place_in_key(&self, place: usize) -> Option<usize> {
         let always = if self.unique { &[][..] } else { &self.suffix[..] };
         let mut parts = self.key.iter().chain(always);
         parts.position(|(column, at)| *at == place && keys::restores(column.ty))
@@ -188,7 +188,7 @@ impl IndexFormat {
             self.key.iter().chain(always).map(|(column, _)| (*column, None)).collect();
         let mut value = Vec::new();
         for (wanted, (id, place)) in columns.iter().zip(places).enumerate() {
-            match self.from_key(*place) {
+            match self.place_in_key(*place) {
                 // The same column may be wanted twice; the second time it comes out of the first.
                 Some(part) if key[part].1.is_none() => key[part].1 = Some(wanted),
                 Some(_) => return Err(SqlError::new("XX000", "a scan asks for a column twice")),

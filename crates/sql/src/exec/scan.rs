@@ -31,6 +31,7 @@ pub(crate) struct Scan<'p> {
     state: State,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one for each scan of a plan")]
 enum State {
     NotStarted,
     Running { reader: Arc<Reader>, source: Source },
@@ -62,6 +63,7 @@ pub(crate) struct Located {
     pub row: Row,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one for each scan of a plan")]
 enum Source {
     Points(VecDeque<Key>),
     Spans { left: VecDeque<Span>, open: Option<Open> },

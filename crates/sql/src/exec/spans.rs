@@ -61,11 +61,10 @@ async fn target(ctx: &Context, index: &IndexFormat, range: &KeyRange, outer: &Ro
     if equal.iter().any(Datum::is_null) {
         return Ok(Target::Nothing);
     }
-    if let (None, None) = (&range.lower, &range.upper) {
-        if let Some(key) = index.point(&equal)? {
+    if let (None, None) = (&range.lower, &range.upper)
+        && let Some(key) = index.point(&equal)? {
             return Ok(Target::Point(key));
         }
-    }
     let mut prefix = index.prefix().to_vec();
     for ((column, _), value) in index.key.iter().zip(&equal) {
         keys::put(&mut prefix, value, column)?;

@@ -29,6 +29,7 @@ const COLLATE: Power = 12;
 const SIGN: Power = 13;
 
 /// What stands between parentheses.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart where it is made")]
 pub enum Parenthesized {
     Query(Query),
     Exprs(Vec<Expr>),

@@ -346,13 +346,8 @@ impl Parser<'_> {
                 return Ok(Target { expr: Expr::new(ExprKind::Star(Vec::new()), at), alias: None });
             }
             let expr = parser.expression()?;
-            let alias = if parser.take_kw(Kw::As) {
-                Some(parser.label()?)
-            } else if parser.could_be_bare_label() {
-                Some(parser.label()?)
-            } else {
-                None
-            };
+            let is_named = parser.take_kw(Kw::As) || parser.could_be_bare_label();
+            let alias = if is_named { Some(parser.label()?) } else { None };
             Ok(Target { expr, alias })
         })
     }

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use expr::{EvalContext, NoEnvironment};
+use txn::TxnError;
+
 use super::block::{Block, Modes, warning};
 use super::settings::{SettingId, Value};
 use super::Session;
+use crate::exec::write::duplicate_of_key;
 use crate::parse::ast::TransactionMode;
 use crate::{SqlError, SqlResult};
 
@@ -105,9 +109,22 @@ impl Session {
             }
             Err(error) => {
                 self.state.settings(|settings| settings.restore(block.settings().clone()));
-                Err(error.into())
+                Err(self.commit_error(error))
             }
         }
+    }
+
+    /// A key that another transaction wrote first is named as the row's own statement would have named it.
+    fn commit_error(&self, error: TxnError) -> SqlError {
+        if let (TxnError::KeyExists { key }, Some(catalog)) = (&error, &self.catalog) {
+            let active = self.state.active();
+            let eval = EvalContext::new(&active.eval, &NoEnvironment);
+            let tables = catalog.relations(self.state.database.oid);
+            if let Some(named) = duplicate_of_key(catalog, tables, key, &eval) {
+                return named;
+            }
+        }
+        error.into()
     }
 
     pub(super) fn savepoint(&mut self, name: &str) -> SqlResult<()> {

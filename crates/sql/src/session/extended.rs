@@ -246,12 +246,11 @@ impl Session {
     /// Sync: ends the implicit transaction of a pipeline. An error is to be sent before ReadyForQuery.
     pub async fn sync(&mut self, out: &mut dyn Output) -> SqlResult<()> {
         self.sync_follows = false;
-        if self.block.as_ref().is_some_and(|block| !block.explicit) {
-            if let Err(error) = self.commit_block().await {
+        if self.block.as_ref().is_some_and(|block| !block.explicit)
+            && let Err(error) = self.commit_block().await {
                 self.end_block_badly().await;
                 return Err(error);
             }
-        }
         self.report(out)
     }
 

@@ -20,11 +20,10 @@ impl Session {
 
     fn plan_settings(&mut self) -> Arc<PlanSettings> {
         let generation = self.state.settings(|settings| settings.generation());
-        if let Some((made_at, settings)) = &self.plan_settings {
-            if *made_at == generation {
+        if let Some((made_at, settings)) = &self.plan_settings
+            && *made_at == generation {
                 return settings.clone();
             }
-        }
         let active = self.state.active();
         let settings = PlanSettings {
             user: self.state.role().name.to_string(),

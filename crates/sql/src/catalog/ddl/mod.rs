@@ -126,7 +126,8 @@ pub async fn execute(context: DdlContext<'_>, statement: &ast::Ddl) -> SqlResult
 /// Does what the statement says and gives its command tag.
 async fn run(editor: &mut Editor<'_>, statement: &ast::Ddl) -> SqlResult<String> {
     use ast::Ddl;
-    let tag = match statement {
+    
+    match statement {
         Ddl::CreateTable(create) => done(create_table::create(editor, create).await, "CREATE TABLE"),
         Ddl::CreateTableAs(create) => create_table_as::create(editor, create).await,
         Ddl::CreateIndex(create) => done(index::create(editor, create).await, "CREATE INDEX"),
@@ -169,8 +170,7 @@ async fn run(editor: &mut Editor<'_>, statement: &ast::Ddl) -> SqlResult<String>
         Ddl::Truncate(truncate) => done(truncate::truncate(editor, truncate).await, "TRUNCATE TABLE"),
         Ddl::Comment { object, text } => done(comment::set(editor, object, text.as_deref()), "COMMENT"),
         Ddl::Grant(grant) => role::grant(editor, grant).map(|()| grant_tag(grant).to_owned()),
-    };
-    tag
+    }
 }
 
 fn done(result: SqlResult<()>, tag: &str) -> SqlResult<String> {

@@ -213,11 +213,10 @@ impl Conflicts {
         let Action::Update { places, exprs, condition } = &self.action else { return Ok(None) };
         let mut both = old.clone();
         both.extend(proposed);
-        if let Some(condition) = condition {
-            if !ctx.holds(condition, &both).await? {
+        if let Some(condition) = condition
+            && !ctx.holds(condition, &both).await? {
                 return Ok(None);
             }
-        }
         let values = ctx.compute(exprs, &both).await?;
         Ok(Some(assign(old, places, values)))
     }

@@ -11,17 +11,17 @@ mod delete;
 mod foreign_key;
 mod insert;
 mod unique;
+
+pub(crate) use unique::duplicate_of_key;
 mod update;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-pub(crate) use check::failing_row;
 pub(crate) use delete::Delete;
 use expr::{Datum, Row};
 pub(crate) use insert::Insert;
 use keyspace::{Key, TxnId};
-pub(crate) use unique::duplicate_of_key;
 pub(crate) use update::{Update, update_lock};
 
 use self::foreign_key::ForeignKeys;

@@ -4,6 +4,7 @@ use super::{At, Expr, Name, ObjectName, ObjectReference, Query, Setting, Setting
 use crate::session::CopyFormat;
 
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each statement")]
 pub enum Utility {
     /// `is_start`: START TRANSACTION, which says so in its tag.
     Begin { modes: Vec<TransactionMode>, is_start: bool },

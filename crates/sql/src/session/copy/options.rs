@@ -9,8 +9,6 @@ pub(super) struct Options {
     pub delimiter: u8,
     /// What stands for NULL.
     pub null: Vec<u8>,
-    /// What stands for a column's default, in COPY FROM.
-    pub default: Option<Vec<u8>>,
     pub header: CopyHeader,
     pub quote: u8,
     pub escape: u8,
@@ -41,11 +39,10 @@ impl Columns {
 
     /// One flag for each of the columns that are copied.
     pub fn flags(&self, option: &str, columns: &[String]) -> SqlResult<Vec<bool>> {
-        if let Columns::These(names) = self {
-            if let Some(name) = names.iter().find(|name| !columns.contains(name)) {
+        if let Columns::These(names) = self
+            && let Some(name) = names.iter().find(|name| !columns.contains(name)) {
                 return Err(SqlError::new("42P10", format!("{option} column \"{name}\" not referenced by COPY")));
             }
-        }
         let is_in = |column: &String| match self {
             Columns::None => false,
             Columns::All => true,
@@ -130,13 +127,14 @@ impl Options {
                 return Err(SqlError::not_supported(format!("COPY in encoding {encoding}")));
             }
         }
-        let default = given.default.as_ref().map(|text| text.as_bytes().to_vec());
+        if given.default.is_some() {
+            return Err(SqlError::not_supported("the option DEFAULT of COPY"));
+        }
         let (format, header) = (given.format, given.header);
         Ok(Options {
             format,
             delimiter,
             null,
-            default,
             header,
             quote,
             escape,

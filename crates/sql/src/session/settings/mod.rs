@@ -15,7 +15,7 @@ use std::time::Duration;
 pub(crate) use check::{split_identifiers, split_qualified};
 pub(crate) use definition::{Definition, Kind, SettingId, definitions, find};
 use expr::{ByteaOutput, DateStyle, IntervalStyle, TimeZone};
-pub(crate) use value::{Value, parse_bool};
+pub(crate) use value::Value;
 
 use crate::parse::ast::{IsolationLevel, SettingValue};
 use crate::{SqlError, SqlResult};

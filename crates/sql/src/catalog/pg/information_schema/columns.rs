@@ -114,7 +114,7 @@ impl Size {
             SqlType::NUMERIC => {
                 size.radix = Some(10);
                 if let Some((precision, scale)) = numeric_precision_and_scale(ty.typmod) {
-                    (size.precision, size.scale) = (Some(precision.into()), Some(scale.into()));
+                    (size.precision, size.scale) = (Some(precision), Some(scale));
                 }
             }
             SqlType::DATE => size.fraction = Some(0),
