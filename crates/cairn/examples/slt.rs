@@ -22,7 +22,12 @@ async fn main() -> ExitCode {
         let started = std::time::Instant::now();
         match slt_runner::run_file(&url, file.as_ref(), shown).await {
             Ok(count) => {
-                println!("{file}: {} of {} records, {:.1} s", count.passed, count.passed + count.failed, started.elapsed().as_secs_f64());
+                println!(
+                    "{file}: {} of {} records, {:.1} s",
+                    count.passed,
+                    count.passed + count.failed,
+                    started.elapsed().as_secs_f64()
+                );
                 for failure in &count.failures {
                     println!("    {failure}");
                 }

@@ -20,7 +20,8 @@ pub struct Target {
 impl Target {
     pub fn config(&self) -> Result<Config, Failure> {
         let given = match &self.url {
-            Some(url) => Config::from_str(url).map_err(|error| Failure::new(format!("{url:?} is not a connection URL: {error}")))?,
+            Some(url) => Config::from_str(url)
+                .map_err(|error| Failure::new(format!("{url:?} is not a connection URL: {error}")))?,
             None => Config::new(),
         };
         complete(given)
@@ -63,7 +64,9 @@ fn complete(given: Config) -> Result<Config, Failure> {
         config.connect_timeout(Duration::from_secs(seconds));
     }
     if matches!(var("PGSSLMODE").as_deref(), Ok("require" | "verify-ca" | "verify-full")) {
-        return Err(Failure::new("PGSSLMODE asks for TLS, which this version does not speak; set it to prefer or disable."));
+        return Err(Failure::new(
+            "PGSSLMODE asks for TLS, which this version does not speak; set it to prefer or disable.",
+        ));
     }
     config.ssl_mode(tokio_postgres::config::SslMode::Disable);
     Ok(config)
@@ -92,10 +95,14 @@ pub async fn connect(config: &Config) -> Result<Client, Failure> {
 fn unreachable(config: &Config, error: &tokio_postgres::Error) -> Failure {
     let at = address(config);
     match error.as_db_error() {
-        Some(db) => Failure::new(format!("{at} refused the connection: {} (SQLSTATE {})", db.message(), db.code().code())),
+        Some(db) => {
+            Failure::new(format!("{at} refused the connection: {} (SQLSTATE {})", db.message(), db.code().code()))
+        }
         None => {
             let Failure(cause) = describe(error);
-            Failure::new(format!("cannot connect to {at}: {cause}. Is a node running there? `cairn start --data DIR` starts one."))
+            Failure::new(format!(
+                "cannot connect to {at}: {cause}. Is a node running there? `cairn start --data DIR` starts one."
+            ))
         }
     }
 }

@@ -45,7 +45,9 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     progress.set_message("loading sample data");
     let config: Config = cluster.nodes[0].url.parse()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    runtime.block_on(async { connect::connect(&config).await?.batch_execute(SAMPLE).await.map_err(|error| connect::describe(&error)) })?;
+    runtime.block_on(async {
+        connect::connect(&config).await?.batch_execute(SAMPLE).await.map_err(|error| connect::describe(&error))
+    })?;
     progress.finish_and_clear();
     if !arguments.commands.is_empty() {
         return shell::run_commands(config, &arguments.commands);
@@ -62,7 +64,10 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 fn banner(cluster: &Cluster) {
-    println!("Cairn: {} nodes on this machine, each with every range. They stop and their data go when this shell ends.\n", cluster.nodes.len());
+    println!(
+        "Cairn: {} nodes on this machine, each with every range. They stop and their data go when this shell ends.\n",
+        cluster.nodes.len()
+    );
     for (number, node) in cluster.nodes.iter().enumerate() {
         println!("  node {}  pid {:7}  {}  http://{}", number + 1, node.child.id(), node.url, node.http);
     }
@@ -120,7 +125,14 @@ impl Node {
         let data = folder.join(format!("node{number}"));
         let log = std::fs::File::create(folder.join(format!("node{number}.log")))?;
         let mut command = Command::new(std::env::current_exe()?);
-        command.arg("start").arg("--data").arg(&data).args(["--sql-addr", &sql, "--rpc-addr", &rpc, "--http-addr", &http]);
+        command.arg("start").arg("--data").arg(&data).args([
+            "--sql-addr",
+            &sql,
+            "--rpc-addr",
+            &rpc,
+            "--http-addr",
+            &http,
+        ]);
         if let Some(join) = join {
             command.args(["--join", join]);
         }

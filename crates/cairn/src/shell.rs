@@ -26,7 +26,11 @@ pub struct Arguments {
 }
 
 const COMMANDS: &[(&str, &str, &str)] = &[
-    ("\\l", "databases", "SELECT datname AS \"Name\", pg_catalog.pg_get_userbyid(datdba) AS \"Owner\" FROM pg_catalog.pg_database ORDER BY 1"),
+    (
+        "\\l",
+        "databases",
+        "SELECT datname AS \"Name\", pg_catalog.pg_get_userbyid(datdba) AS \"Owner\" FROM pg_catalog.pg_database ORDER BY 1",
+    ),
     (
         "\\dt",
         "tables",
@@ -151,7 +155,10 @@ impl Shell {
                 for (command, what, _) in COMMANDS {
                     println!("  {command:8} {what}");
                 }
-                println!("  \\timing  how long statements take, on or off\n  \\q       end\nMore (\\d TABLE, \\copy, \\e …) in psql: {}", self.psql());
+                println!(
+                    "  \\timing  how long statements take, on or off\n  \\q       end\nMore (\\d TABLE, \\copy, \\e …) in psql: {}",
+                    self.psql()
+                );
             }
             "\\timing" => {
                 self.timing = !self.timing;
@@ -216,14 +223,16 @@ fn print_messages(messages: &[SimpleQueryMessage]) {
     let mut rows: Vec<Vec<Option<String>>> = Vec::new();
     for message in messages {
         match message {
-            SimpleQueryMessage::RowDescription(columns) => header = Some(columns.iter().map(|column| column.name().to_owned()).collect()),
-            SimpleQueryMessage::Row(row) => rows.push((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect()),
-            SimpleQueryMessage::CommandComplete(count) => {
-                match header.take() {
-                    Some(header) => print!("{}", table::render(&header, &std::mem::take(&mut rows))),
-                    None => println!("OK, {count} row{}", if *count == 1 { "" } else { "s" }),
-                }
+            SimpleQueryMessage::RowDescription(columns) => {
+                header = Some(columns.iter().map(|column| column.name().to_owned()).collect())
             }
+            SimpleQueryMessage::Row(row) => {
+                rows.push((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
+            }
+            SimpleQueryMessage::CommandComplete(count) => match header.take() {
+                Some(header) => print!("{}", table::render(&header, &std::mem::take(&mut rows))),
+                None => println!("OK, {count} row{}", if *count == 1 { "" } else { "s" }),
+            },
             _ => {}
         }
     }

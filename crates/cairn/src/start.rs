@@ -81,7 +81,9 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Some(path) => read_file(path)?,
         None => File::default(),
     };
-    let data = arguments.data.or(file.data).ok_or_else(|| Failure::new("--data is missing: name a folder for this node's data, as in `cairn start --data DIR`"))?;
+    let data = arguments.data.or(file.data).ok_or_else(|| {
+        Failure::new("--data is missing: name a folder for this node's data, as in `cairn start --data DIR`")
+    })?;
     let join = if arguments.join.is_empty() { file.join } else { arguments.join };
     for address in &join {
         check_address(address)?;
@@ -107,7 +109,13 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     runtime.block_on(serve(&data, listeners, config, knobs, insecure))
 }
 
-async fn serve(data: &Path, listeners: ListenersConfig, config: NodeConfig, knobs: Knobs, insecure: bool) -> Result<(), Failure> {
+async fn serve(
+    data: &Path,
+    listeners: ListenersConfig,
+    config: NodeConfig,
+    knobs: Knobs,
+    insecure: bool,
+) -> Result<(), Failure> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let environment = Env::new(std::sync::Arc::new(Os::new()), knobs);
     let listeners = Listeners::bind(&listeners).await?;
@@ -149,7 +157,8 @@ async fn serve(data: &Path, listeners: ListenersConfig, config: NodeConfig, knob
 }
 
 fn read_file(path: &Path) -> Result<File, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))?;
     toml::from_str(&text).map_err(|error| Failure::new(format!("{}: {}", path.display(), error.message())))
 }
 
@@ -162,7 +171,8 @@ fn check_address(address: &str) -> Result<(), Failure> {
 
 /// For people on a terminal, JSON otherwise; `CAIRN_LOG` filters as in `CAIRN_LOG=info,ranges=debug`.
 fn init_logs() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("CAIRN_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let filter = tracing_subscriber::EnvFilter::try_from_env("CAIRN_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         logs.init();

@@ -20,13 +20,17 @@ pub fn render(header: &[String], rows: &[Vec<Option<String>>]) -> String {
         })
         .collect();
     let mut out = String::new();
-    let titles: Vec<String> = header.iter().zip(&widths).map(|(name, width)| format!(" {} ", centred(name, *width))).collect();
+    let titles: Vec<String> =
+        header.iter().zip(&widths).map(|(name, width)| format!(" {} ", centred(name, *width))).collect();
     push_line(&mut out, &titles.join("|"));
     let rules: Vec<String> = widths.iter().map(|width| "-".repeat(width + 2)).collect();
     push_line(&mut out, &rules.join("+"));
     for row in rows {
-        let cells: Vec<String> =
-            row.iter().enumerate().map(|(column, value)| format!(" {} ", padded(&cell(value), widths[column], right[column]))).collect();
+        let cells: Vec<String> = row
+            .iter()
+            .enumerate()
+            .map(|(column, value)| format!(" {} ", padded(&cell(value), widths[column], right[column])))
+            .collect();
         push_line(&mut out, &cells.join("|"));
     }
     out.push_str(&match rows.len() {

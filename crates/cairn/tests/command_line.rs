@@ -22,7 +22,11 @@ fn wrong_usage_is_2_and_failure_is_1() {
     fails_with(&["start", "--data", "x", "--no-such-flag"], 2, "unexpected argument");
     fails_with(&["start"], 1, "--data is missing");
     fails_with(&["start", "--data", "x", "--join", "nowhere"], 1, "not HOST:PORT");
-    fails_with(&["start", "--data", "x", "--sql-addr", "0.0.0.0:0", "--rpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"], 1, "--insecure");
+    fails_with(
+        &["start", "--data", "x", "--sql-addr", "0.0.0.0:0", "--rpc-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"],
+        1,
+        "--insecure",
+    );
     fails_with(&["sql", "postgresql://root@127.0.0.1:1/cairn", "-c", "select 1"], 1, "cannot connect to 127.0.0.1:1");
     fails_with(&["sql", "not a url"], 1, "is not a connection URL");
     fails_with(&["status", "--http-addr", "127.0.0.1:1"], 1, "no node answers");
@@ -38,7 +42,9 @@ fn a_node_starts_once_stops_cleanly_and_comes_back() {
     fails_with(&[&taken[..], &addresses].concat(), 1, "cannot listen on");
     addresses[1] = "127.0.0.1:0";
     fails_with(&[&taken[..], &addresses].concat(), 1, "in use");
-    let created = process::command().args(["sql", &node.url, "-c", "create table t (a int primary key)", "-c", "insert into t values (7)"]).status();
+    let created = process::command()
+        .args(["sql", &node.url, "-c", "create table t (a int primary key)", "-c", "insert into t values (7)"])
+        .status();
     assert!(created.expect("the shell runs").success());
     assert_eq!(node.stop(), Some(0), "SIGTERM ends a node well");
     let again = process::Node::start(folder.path(), &[]);
@@ -52,7 +58,9 @@ fn garbage_on_every_port_harms_nobody() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let node = process::Node::start(folder.path(), &[]);
     for address in [&node.sql, &node.rpc, &node.http] {
-        for garbage in [&[0xff_u8; 64][..], b"GET / HTTP/1.1\r\n\r\n", &[0x7f, 0xff, 0xff, 0xff, 0, 3, 0, 0], &[0, 0, 0, 4], &[]] {
+        for garbage in
+            [&[0xff_u8; 64][..], b"GET / HTTP/1.1\r\n\r\n", &[0x7f, 0xff, 0xff, 0xff, 0, 3, 0, 0], &[0, 0, 0, 4], &[]]
+        {
             let mut stream = std::net::TcpStream::connect(address).expect("the port is open");
             // The other side may close at any byte.
             let _refused = stream.write_all(garbage);

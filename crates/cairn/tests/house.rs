@@ -11,12 +11,16 @@ fn top() -> PathBuf {
 /// The crates in the order of the house, as the workspace lists them.
 fn members() -> Vec<String> {
     let manifest = std::fs::read_to_string(top().join("Cargo.toml")).expect("the workspace has a manifest");
-    manifest.lines().filter_map(|line| line.trim().strip_prefix("\"crates/")?.split('"').next().map(str::to_owned)).collect()
+    manifest
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("\"crates/")?.split('"').next().map(str::to_owned))
+        .collect()
 }
 
 /// What each crate's `[dependencies]` names.
 fn dependencies(name: &str) -> Vec<String> {
-    let manifest = std::fs::read_to_string(top().join("crates").join(name).join("Cargo.toml")).expect("each member has a manifest");
+    let manifest = std::fs::read_to_string(top().join("crates").join(name).join("Cargo.toml"))
+        .expect("each member has a manifest");
     let mut section = "";
     let mut out = Vec::new();
     for line in manifest.lines() {
@@ -36,9 +40,11 @@ fn the_crate_graph_is_the_golden_one() {
     let members = members();
     let mut graph = String::new();
     for name in &members {
-        let mut arrows: Vec<String> = dependencies(name).into_iter().filter(|dependency| members.contains(dependency)).collect();
+        let mut arrows: Vec<String> =
+            dependencies(name).into_iter().filter(|dependency| members.contains(dependency)).collect();
         arrows.sort_by_key(|arrow| members.iter().position(|member| member == arrow));
-        writeln!(graph, "{name} -> {}", if arrows.is_empty() { "nothing".to_owned() } else { arrows.join(", ") }).expect("writing to a string works");
+        writeln!(graph, "{name} -> {}", if arrows.is_empty() { "nothing".to_owned() } else { arrows.join(", ") })
+            .expect("writing to a string works");
     }
     let golden = std::fs::read_to_string(top().join("docs/crate-graph.txt")).unwrap_or_default();
     assert!(
@@ -53,7 +59,10 @@ fn arrows_point_upwards() {
     for (position, name) in members.iter().enumerate() {
         for dependency in dependencies(name) {
             if let Some(other) = members.iter().position(|member| *member == dependency) {
-                assert!(other < position, "{name} uses {dependency}, which is below it in the list of members: turn the arrow round");
+                assert!(
+                    other < position,
+                    "{name} uses {dependency}, which is below it in the list of members: turn the arrow round"
+                );
             }
         }
     }
@@ -61,7 +70,9 @@ fn arrows_point_upwards() {
 
 #[test]
 fn engines_stay_in_their_crates() {
-    let only: BTreeMap<&str, &str> = [("rocksdb", "storage"), ("raft", "ranges"), ("tonic", "rpc"), ("sqlparser", "sql"), ("pgwire", "pgfront")].into();
+    let only: BTreeMap<&str, &str> =
+        [("rocksdb", "storage"), ("raft", "ranges"), ("tonic", "rpc"), ("sqlparser", "sql"), ("pgwire", "pgfront")]
+            .into();
     for name in members() {
         for dependency in dependencies(&name) {
             if let Some(owner) = only.get(dependency.as_str()) {
@@ -96,7 +107,8 @@ fn files_stay_short() {
         walk(&top.join("crates").join(name).join("src"), &mut |path, text| {
             let lines = text.lines().count();
             let relative = path.strip_prefix(&top).unwrap_or(path).display().to_string();
-            let limit = LONG_FILES.iter().find(|(listed, _)| *listed == relative).map_or(LINES_MAX, |(_, limit)| *limit);
+            let limit =
+                LONG_FILES.iter().find(|(listed, _)| *listed == relative).map_or(LINES_MAX, |(_, limit)| *limit);
             if lines > limit {
                 long.push(format!("{relative}: {lines} lines, limit {limit}"));
             }

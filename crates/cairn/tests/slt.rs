@@ -11,12 +11,16 @@ async fn one_node_answers_as_postgresql_does() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let node = process::Node::start(folder.path(), &[]);
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sql-tests/slt");
-    let mut files: Vec<_> = std::fs::read_dir(&tests).expect("there are tests").map(|entry| entry.expect("it can be read").path()).collect();
+    let mut files: Vec<_> = std::fs::read_dir(&tests)
+        .expect("there are tests")
+        .map(|entry| entry.expect("it can be read").path())
+        .collect();
     files.sort();
     assert!(!files.is_empty());
     let mut failures = Vec::new();
     for file in files.iter().filter(|file| file.extension().is_some_and(|extension| extension == "slt")) {
-        let count = slt_runner::run_file(&node.url, file, 20).await.unwrap_or_else(|why| panic!("{}: {why}", file.display()));
+        let count =
+            slt_runner::run_file(&node.url, file, 20).await.unwrap_or_else(|why| panic!("{}: {why}", file.display()));
         println!("{}: {} records", file.display(), count.passed);
         failures.extend(count.failures.into_iter().map(|failure| format!("{}:\n{failure}", file.display())));
     }

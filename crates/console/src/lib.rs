@@ -33,7 +33,11 @@ pub trait Source: Send + Sync + 'static {
 }
 
 /// Answers on the connections that `listener` accepts until `shutdown` completes.
-pub async fn serve<L>(listener: L, source: Arc<dyn Source>, shutdown: impl Future<Output = ()> + Send + 'static) -> io::Result<()>
+pub async fn serve<L>(
+    listener: L,
+    source: Arc<dyn Source>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()>
 where
     L: axum::serve::Listener,
     L::Addr: std::fmt::Debug,

@@ -68,9 +68,10 @@ impl Host for Os {
         let job = self.runtime.spawn_blocking(work);
         Box::pin(async move {
             if let Err(error) = job.await
-                && error.is_panic() {
-                    std::panic::resume_unwind(error.into_panic());
-                }
+                && error.is_panic()
+            {
+                std::panic::resume_unwind(error.into_panic());
+            }
         })
     }
 }

@@ -7,7 +7,9 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use crate::functions::{self, FunctionEntry};
-use crate::{Aggregate, AggregateKind, ArrayValue, Datum, EvalError, EvalResult, FunctionId, Interval, Numeric, SqlType, compare};
+use crate::{
+    Aggregate, AggregateKind, ArrayValue, Datum, EvalError, EvalResult, FunctionId, Interval, Numeric, SqlType, compare,
+};
 
 /// The state of an aggregate over the rows it has seen.
 #[derive(Clone, Debug)]
@@ -21,26 +23,79 @@ pub struct Accumulator {
 #[derive(Clone, Debug)]
 enum State {
     /// `count(*)` and `count(x)`.
-    Count { rows: i64, all: bool },
-    SumInt { sum: i128, seen: bool },
-    SumFloat { sum: f64, seen: bool },
-    SumNumeric { sum: Option<Numeric> },
-    SumInterval { sum: Option<Interval> },
-    Average { sum: Numeric, rows: i64 },
-    AverageFloat { sum: f64, rows: i64 },
+    Count {
+        rows: i64,
+        all: bool,
+    },
+    SumInt {
+        sum: i128,
+        seen: bool,
+    },
+    SumFloat {
+        sum: f64,
+        seen: bool,
+    },
+    SumNumeric {
+        sum: Option<Numeric>,
+    },
+    SumInterval {
+        sum: Option<Interval>,
+    },
+    Average {
+        sum: Numeric,
+        rows: i64,
+    },
+    AverageFloat {
+        sum: f64,
+        rows: i64,
+    },
     /// min and max: the order that a new value must have to replace the old one.
-    Extreme { best: Datum, wanted: Ordering },
-    Boolean { value: Option<bool>, all: bool },
-    Bits { value: Option<i64>, how: Bits },
-    Text { text: Option<String> },
-    Bytes { bytes: Option<Vec<u8>> },
-    Array { elements: Vec<Datum>, element: SqlType },
+    Extreme {
+        best: Datum,
+        wanted: Ordering,
+    },
+    Boolean {
+        value: Option<bool>,
+        all: bool,
+    },
+    Bits {
+        value: Option<i64>,
+        how: Bits,
+    },
+    Text {
+        text: Option<String>,
+    },
+    Bytes {
+        bytes: Option<Vec<u8>>,
+    },
+    Array {
+        elements: Vec<Datum>,
+        element: SqlType,
+    },
     /// Sums of numeric values and of their squares.
-    Variance { rows: i64, sum: Numeric, squares: Numeric, how: Spread },
+    Variance {
+        rows: i64,
+        sum: Numeric,
+        squares: Numeric,
+        how: Spread,
+    },
     /// Youngs and Cramer's updating formulas, as PostgreSQL has them: rows, sum, sum of squared differences.
-    VarianceFloat { rows: f64, sum: f64, squares: f64, how: Spread },
+    VarianceFloat {
+        rows: f64,
+        sum: f64,
+        squares: f64,
+        how: Spread,
+    },
     /// The same for pairs (Y, X).
-    Pairs { rows: f64, sx: f64, sxx: f64, sy: f64, syy: f64, sxy: f64, how: Relation },
+    Pairs {
+        rows: f64,
+        sx: f64,
+        sxx: f64,
+        sy: f64,
+        syy: f64,
+        sxy: f64,
+        how: Relation,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +135,8 @@ impl Accumulator {
     }
 
     pub fn of(kind: AggregateKind, argument: SqlType, result: SqlType) -> EvalResult<Accumulator> {
-        let entry = functions::by_id(FunctionId(kind.0)).ok_or_else(|| EvalError::new("42883", "an aggregate that does not exist"))?;
+        let entry = functions::by_id(FunctionId(kind.0))
+            .ok_or_else(|| EvalError::new("42883", "an aggregate that does not exist"))?;
         let state = initial(entry, argument)?;
         Ok(Accumulator { state, argument, result })
     }
@@ -239,12 +295,18 @@ impl Accumulator {
                 *value = Some(value.map_or(more, |old| how.of(old, more)));
             }
             (State::Array { elements, .. }, State::Array { elements: more, .. }) => elements.extend(more),
-            (State::Variance { rows, sum, squares, .. }, State::Variance { rows: count, sum: more, squares: other, .. }) => {
+            (
+                State::Variance { rows, sum, squares, .. },
+                State::Variance { rows: count, sum: more, squares: other, .. },
+            ) => {
                 *rows += count;
                 *sum = sum.add(&more)?;
                 *squares = squares.add(&other)?;
             }
-            (State::VarianceFloat { rows, sum, squares, .. }, State::VarianceFloat { rows: n, sum: s, squares: q, .. }) => {
+            (
+                State::VarianceFloat { rows, sum, squares, .. },
+                State::VarianceFloat { rows: n, sum: s, squares: q, .. },
+            ) => {
                 if *rows == 0.0 {
                     (*rows, *sum, *squares) = (n, s, q);
                 } else if n > 0.0 {
@@ -255,7 +317,13 @@ impl Accumulator {
                 }
             }
             // Nothing was seen over there.
-            (_, State::SumNumeric { sum: None } | State::SumInterval { sum: None } | State::Boolean { value: None, .. } | State::Bits { value: None, .. }) => {}
+            (
+                _,
+                State::SumNumeric { sum: None }
+                | State::SumInterval { sum: None }
+                | State::Boolean { value: None, .. }
+                | State::Bits { value: None, .. },
+            ) => {}
             _ => return Err(EvalError::new("0A000", "this aggregate cannot be computed in parts")),
         }
         Ok(())
@@ -301,7 +369,9 @@ impl Accumulator {
         match &self.state {
             State::Text { text } => text.as_ref().map_or(0, String::len),
             State::Bytes { bytes } => bytes.as_ref().map_or(0, Vec::len),
-            State::Array { elements, .. } => elements.iter().map(|element| size_of::<Datum>() + element.heap_bytes()).sum(),
+            State::Array { elements, .. } => {
+                elements.iter().map(|element| size_of::<Datum>() + element.heap_bytes()).sum()
+            }
             State::Extreme { best, .. } => best.heap_bytes(),
             _ => 0,
         }
@@ -475,7 +545,8 @@ fn add_intervals(a: &Interval, b: &Interval) -> EvalResult<Interval> {
 
 /// One dimension of values; of arrays, one dimension more than they have.
 fn array(elements: Vec<Datum>, element: SqlType) -> EvalResult<Datum> {
-    let length = i32::try_from(elements.len()).map_err(|_| EvalError::new("54000", "array size exceeds the maximum allowed"))?;
+    let length =
+        i32::try_from(elements.len()).map_err(|_| EvalError::new("54000", "array size exceeds the maximum allowed"))?;
     let Some(inner) = element.element() else {
         let array = ArrayValue { element: element.base(), dimensions: vec![(length, 1)], elements };
         return Ok(Datum::Array(Arc::new(array)));
@@ -524,7 +595,8 @@ mod tests {
 
     #[test]
     fn nothing_seen() {
-        for (name, expected) in [("count", "0"), ("sum", "NULL"), ("avg", "NULL"), ("max", "NULL"), ("stddev", "NULL")] {
+        for (name, expected) in [("count", "0"), ("sum", "NULL"), ("avg", "NULL"), ("max", "NULL"), ("stddev", "NULL")]
+        {
             assert_eq!(over(name, SqlType::INT4, &[]), expected, "{name}");
             let null = if name == "count" { "1" } else { expected };
             assert!([null, "0"].contains(&over(name, SqlType::INT4, &[Datum::Null]).as_str()), "{name}");
@@ -562,7 +634,9 @@ mod tests {
     #[test]
     fn parts_make_the_whole() {
         for name in ["count", "sum", "avg", "min", "max", "variance", "bit_and"] {
-            let entry = aggregates::by_name(name).find(|entry| entry.function.args.first() == Some(&SqlType::INT4.oid)).or(aggregates::by_name(name).next());
+            let entry = aggregates::by_name(name)
+                .find(|entry| entry.function.args.first() == Some(&SqlType::INT4.oid))
+                .or(aggregates::by_name(name).next());
             let entry = entry.expect("the aggregate exists");
             let new = || Accumulator::of(entry.id, SqlType::INT4, SqlType::from(entry.function.result)).unwrap();
             let (mut whole, mut left, mut right) = (new(), new(), new());

@@ -33,8 +33,12 @@ const FUNCTIONS: &[(&str, SetFn)] = &[
     ("generate_subscripts_nodir", subscripts),
     ("regexp_matches", |_, args| Ok(column(functions::all_matches(text(args, 0)?, text(args, 1)?, text(args, 2)?)?))),
     ("regexp_matches_no_flags", |_, args| Ok(column(functions::all_matches(text(args, 0)?, text(args, 1)?, "")?))),
-    ("regexp_split_to_table", |_, args| Ok(column(functions::regexp_split(text(args, 0)?, text(args, 1)?, text(args, 2)?)?))),
-    ("regexp_split_to_table_no_flags", |_, args| Ok(column(functions::regexp_split(text(args, 0)?, text(args, 1)?, "")?))),
+    ("regexp_split_to_table", |_, args| {
+        Ok(column(functions::regexp_split(text(args, 0)?, text(args, 1)?, text(args, 2)?)?))
+    }),
+    ("regexp_split_to_table_no_flags", |_, args| {
+        Ok(column(functions::regexp_split(text(args, 0)?, text(args, 1)?, "")?))
+    }),
     ("text_to_table", text_to_table),
     ("text_to_table_null", text_to_table),
     ("json_array_elements", json_elements),
@@ -66,7 +70,8 @@ pub fn is_native(function: FunctionId) -> bool {
 
 /// The rows of a call; 0A000 for functions that are not native here.
 pub fn call(function: FunctionId, call: &Call<'_>, args: &[&Datum]) -> EvalResult<Rows> {
-    let entry = functions::by_id(function).ok_or_else(|| EvalError::new("42883", format!("function {} does not exist", function.0)))?;
+    let entry = functions::by_id(function)
+        .ok_or_else(|| EvalError::new("42883", format!("function {} does not exist", function.0)))?;
     let Some(run) = BY_SOURCE.get(entry.source) else {
         return Err(EvalError::new("0A000", format!("function {} is not supported", entry.name)));
     };
@@ -150,7 +155,8 @@ fn series_numeric(_: &Call<'_>, args: &[&Datum]) -> EvalResult<Rows> {
     }
     let mut next = Some(start);
     Ok(Box::new(std::iter::from_fn(move || {
-        let current = next.take().filter(|current| if step.signum() > 0 { *current <= stop } else { *current >= stop })?;
+        let current =
+            next.take().filter(|current| if step.signum() > 0 { *current <= stop } else { *current >= stop })?;
         match current.add(&step) {
             Ok(sum) => next = Some(sum),
             Err(error) => return Some(Err(error)),
@@ -175,7 +181,11 @@ fn series_timestamp(call: &Call<'_>, args: &[&Datum]) -> EvalResult<Rows> {
     let mut next = Some(start);
     Ok(Box::new(std::iter::from_fn(move || {
         let current = next.take().filter(|current| if direction > 0 { *current <= stop } else { *current >= stop })?;
-        let following = if zoned { timestamptz_plus_interval(current, &step, &zone) } else { timestamp_plus_interval(current, &step) };
+        let following = if zoned {
+            timestamptz_plus_interval(current, &step, &zone)
+        } else {
+            timestamp_plus_interval(current, &step)
+        };
         match following {
             // An infinite start has no end.
             Ok(following) if is_finite_timestamp(current) || following != current => next = Some(following),
@@ -202,8 +212,11 @@ fn subscripts(_: &Call<'_>, args: &[&Datum]) -> EvalResult<Rows> {
     let (array, dimension) = (array(args[0])?, integer(args[1])?);
     let reverse = matches!(args.get(2), Some(Datum::Bool(true)));
     let at = usize::try_from(dimension - 1).ok();
-    let Some((length, lower)) = at.and_then(|at| array.dimensions.get(at)).copied() else { return Ok(column(Vec::new())) };
-    let value = move |number: i32| Ok(vec![Datum::Int4(if reverse { lower + length - 1 - number } else { lower + number })]);
+    let Some((length, lower)) = at.and_then(|at| array.dimensions.get(at)).copied() else {
+        return Ok(column(Vec::new()));
+    };
+    let value =
+        move |number: i32| Ok(vec![Datum::Int4(if reverse { lower + length - 1 - number } else { lower + number })]);
     Ok(Box::new((0..length).map(value)))
 }
 
@@ -231,7 +244,10 @@ fn not_an_object(name: &str, is_array: bool) -> EvalError {
     let what = if is_array { "an array" } else { "a scalar" };
     match name {
         "json_object_keys" | "jsonb_object_keys" => EvalError::new("22023", format!("cannot call {name} on {what}")),
-        "json_each" | "json_each_text" => EvalError::new("22023", if is_array { "cannot deconstruct an array as an object" } else { "cannot deconstruct a scalar" }),
+        "json_each" | "json_each_text" => EvalError::new(
+            "22023",
+            if is_array { "cannot deconstruct an array as an object" } else { "cannot deconstruct a scalar" },
+        ),
         _ => EvalError::new("22023", format!("cannot call {name} on a non-object")),
     }
 }
@@ -249,7 +265,9 @@ fn json_each(_: &Call<'_>, args: &[&Datum]) -> EvalResult<Rows> {
 }
 
 fn json_each_text(_: &Call<'_>, args: &[&Datum]) -> EvalResult<Rows> {
-    json_rows(args, "json_each_text", |key, value| vec![Datum::text(key), value.as_text().map_or(Datum::Null, Datum::text)])
+    json_rows(args, "json_each_text", |key, value| {
+        vec![Datum::text(key), value.as_text().map_or(Datum::Null, Datum::text)]
+    })
 }
 
 fn json_keys(_: &Call<'_>, args: &[&Datum]) -> EvalResult<Rows> {
@@ -310,7 +328,13 @@ fn keywords(_: &Call<'_>, _: &[&Datum]) -> EvalResult<Rows> {
     let rows = TableRows::of(include_str!("../data/keywords.tsv"));
     Ok(Box::new(rows.map(|mut row| {
         let (word, category, bare) = (row.text(), row.text(), row.flag());
-        Ok(vec![Datum::text(word), Datum::text(category), Datum::Bool(bare), Datum::text(row.text()), Datum::text(row.text())])
+        Ok(vec![
+            Datum::text(word),
+            Datum::text(category),
+            Datum::Bool(bare),
+            Datum::text(row.text()),
+            Datum::text(row.text()),
+        ])
     })))
 }
 
@@ -319,7 +343,9 @@ fn offset(seconds: i32) -> Datum {
 }
 
 fn zone_abbreviations(_: &Call<'_>, _: &[&Datum]) -> EvalResult<Rows> {
-    let row = |zone: &crate::datetime::Abbreviation| Ok(vec![Datum::text(zone.name), offset(zone.offset), Datum::Bool(zone.is_dst)]);
+    let row = |zone: &crate::datetime::Abbreviation| {
+        Ok(vec![Datum::text(zone.name), offset(zone.offset), Datum::Bool(zone.is_dst)])
+    };
     Ok(Box::new(crate::datetime::abbreviations().iter().map(row)))
 }
 
@@ -327,7 +353,12 @@ fn zone_names(call: &Call<'_>, _: &[&Datum]) -> EvalResult<Rows> {
     let now = call.ctx.transaction_time;
     Ok(Box::new(crate::datetime::zone_names().into_iter().filter_map(move |name| {
         let info = TimeZone::find(&name)?.offset_info_at(now);
-        Some(Ok(vec![Datum::text(name), Datum::text(info.abbreviation), offset(info.seconds), Datum::Bool(info.is_dst)]))
+        Some(Ok(vec![
+            Datum::text(name),
+            Datum::text(info.abbreviation),
+            offset(info.seconds),
+            Datum::Bool(info.is_dst),
+        ]))
     })))
 }
 
@@ -347,7 +378,10 @@ mod tests {
         let arg_types: Vec<SqlType> = found.arg_types.iter().map(|oid| SqlType::from(*oid)).collect();
         let info = Call::new(&ctx, &arg_types, found.result.into());
         let shown = |row: Row| {
-            row.iter().map(|d| if d.is_null() { "NULL".to_owned() } else { d.text_form(d.natural_type(), &ctx) }).collect::<Vec<_>>().join("|")
+            row.iter()
+                .map(|d| if d.is_null() { "NULL".to_owned() } else { d.text_form(d.natural_type(), &ctx) })
+                .collect::<Vec<_>>()
+                .join("|")
         };
         call(found.function.id, &info, &refs)?.map(|row| row.map(shown)).collect()
     }
@@ -373,7 +407,10 @@ mod tests {
         check("json_array_elements", &[(T::JSON, "[1, {\"a\":2}]")], &["1", "{\"a\":2}"]);
         check("regexp_split_to_table", &[(T::TEXT, "a1b22c"), (T::TEXT, "[0-9]+")], &["a", "b", "c"]);
         check("string_to_table", &[(T::TEXT, "a,b"), (T::TEXT, ",")], &["a", "b"]);
-        assert_eq!(rows("generate_series", &[(T::INT4, "1"), (T::INT4, "2"), (T::INT4, "0")]).unwrap_err().0.state.as_str(), "22023");
+        assert_eq!(
+            rows("generate_series", &[(T::INT4, "1"), (T::INT4, "2"), (T::INT4, "0")]).unwrap_err().0.state.as_str(),
+            "22023"
+        );
         assert!(rows("pg_get_keywords", &[]).unwrap().len() > 400);
     }
 

@@ -295,7 +295,8 @@ fn accepted(case: &Case, theirs: &str) -> bool {
         }
         // There intervals wrap around, and infinite timestamps have an age.
         _ => {
-            let out_of_range = ["!22008: interval out of range", "!22008: timestamp out of range"].contains(&case.ours.as_str());
+            let out_of_range =
+                ["!22008: interval out of range", "!22008: timestamp out of range"].contains(&case.ours.as_str());
             let wraps = ["make_interval", "age", "timestamp_mi"].iter().any(|name| case.name.starts_with(name));
             // A byte that is no UTF-8; a bucket's number that overflows; digits that an inexact quotient rounds up.
             let not_kept = ["char (", "width_bucket"].iter().any(|name| case.name.starts_with(name));

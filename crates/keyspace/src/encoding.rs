@@ -119,7 +119,26 @@ mod tests {
 
     #[test]
     fn integers_at_their_edges() {
-        let edges = [i64::MIN, i64::MIN + 1, -65_537, -65_536, -257, -256, -255, -129, -128, -1, 0, 1, 127, 128, 255, 256, 65_535, i64::MAX];
+        let edges = [
+            i64::MIN,
+            i64::MIN + 1,
+            -65_537,
+            -65_536,
+            -257,
+            -256,
+            -255,
+            -129,
+            -128,
+            -1,
+            0,
+            1,
+            127,
+            128,
+            255,
+            256,
+            65_535,
+            i64::MAX,
+        ];
         for pair in edges.windows(2) {
             assert!(form(put_int, pair[0]) < form(put_int, pair[1]), "{pair:?}");
         }
@@ -130,7 +149,18 @@ mod tests {
 
     #[test]
     fn floats_at_their_edges() {
-        let edges = [f64::NEG_INFINITY, f64::MIN, -1.5, -f64::MIN_POSITIVE, 0.0, f64::MIN_POSITIVE, 1.0, f64::MAX, f64::INFINITY, f64::NAN];
+        let edges = [
+            f64::NEG_INFINITY,
+            f64::MIN,
+            -1.5,
+            -f64::MIN_POSITIVE,
+            0.0,
+            f64::MIN_POSITIVE,
+            1.0,
+            f64::MAX,
+            f64::INFINITY,
+            f64::NAN,
+        ];
         for pair in edges.windows(2) {
             assert!(form(put_f64, pair[0]) < form(put_f64, pair[1]), "{pair:?}");
         }

@@ -138,7 +138,8 @@ impl Span {
 
     /// The one key of a span that was made by [`Span::point`].
     pub fn as_point(&self) -> Option<&Key> {
-        let is_point = self.end.len() == self.start.len() + 1 && self.end.last() == Some(&0) && self.end.starts_with(&self.start);
+        let is_point =
+            self.end.len() == self.start.len() + 1 && self.end.last() == Some(&0) && self.end.starts_with(&self.start);
         is_point.then_some(&self.start)
     }
 
@@ -160,10 +161,7 @@ impl Span {
 
     /// What both have in common; may be empty.
     pub fn intersection(&self, other: &Span) -> Span {
-        Span {
-            start: self.start.clone().max(other.start.clone()),
-            end: self.end.clone().min(other.end.clone()),
-        }
+        Span { start: self.start.clone().max(other.start.clone()), end: self.end.clone().min(other.end.clone()) }
     }
 }
 

@@ -111,8 +111,13 @@ impl Cluster {
         assert!(self.seats[index].node.is_none(), "a running node is stopped first");
         let seat = &self.seats[index];
         let (engine, home) = self.open(&seat.disk).await?;
-        let addresses = Addresses { rpc: seat.address.clone(), sql: format!("{}-sql", seat.address), http: format!("{}-http", seat.address) };
-        let seeds: Vec<String> = self.seats[..index].iter().filter(|seat| seat.node.is_some()).map(|seat| seat.address.clone()).collect();
+        let addresses = Addresses {
+            rpc: seat.address.clone(),
+            sql: format!("{}-sql", seat.address),
+            http: format!("{}-http", seat.address),
+        };
+        let seeds: Vec<String> =
+            self.seats[..index].iter().filter(|seat| seat.node.is_some()).map(|seat| seat.address.clone()).collect();
         let formation = if seeds.is_empty() { Formation::Alone } else { Formation::Join(seeds) };
         let config = NodeConfig { addresses, formation, ..NodeConfig::default() };
         // Metrics are each node's own.
@@ -145,7 +150,8 @@ impl Cluster {
             SeatDisk::Folder(folder) => {
                 let mut tries = 0;
                 let engine = loop {
-                    let opened = StoreDirectory::open(folder).and_then(|directory| RocksEngine::open(directory, &RocksOptions::default()));
+                    let opened = StoreDirectory::open(folder)
+                        .and_then(|directory| RocksEngine::open(directory, &RocksOptions::default()));
                     match opened {
                         // Tasks of the node that was here may still be letting go.
                         Err(storage::Error::Unusable(_)) if tries < 100 => {

@@ -105,7 +105,9 @@ impl WayOut {
                 }
             };
             told = match &failure {
-                KvError::NotLeader { leader: Some(leader), .. } if Some(*leader) != asked => Some((descriptor, *leader)),
+                KvError::NotLeader { leader: Some(leader), .. } if Some(*leader) != asked => {
+                    Some((descriptor, *leader))
+                }
                 KvError::StaleEpoch { current } => {
                     current.iter().find(|descriptor| descriptor.span.contains(&key)).cloned().zip(asked)
                 }

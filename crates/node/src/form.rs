@@ -55,7 +55,12 @@ pub struct Place {
 }
 
 /// Finds this process' place and writes it down (a founder's is left to [`settle`]). The transport must answer `Hello` meanwhile.
-pub async fn find_place(config: &NodeConfig, env: &Env, home: &dyn Home, transport: &Arc<dyn Transport>) -> Result<Place, NodeError> {
+pub async fn find_place(
+    config: &NodeConfig,
+    env: &Env,
+    home: &dyn Home,
+    transport: &Arc<dyn Transport>,
+) -> Result<Place, NodeError> {
     let identity = match home.identity() {
         Some(identity) => identity,
         None => {
@@ -163,7 +168,9 @@ impl Seeker<'_> {
     async fn form(&self, addresses: &[String]) -> Result<Place, NodeError> {
         let Some(us) = addresses.iter().position(|address| self.is_us(address)) else {
             let (ours, list) = (&self.config.addresses.rpc, addresses.join(","));
-            return Err(NodeError::Config(format!("with --expect, --join must name this node too: {ours} is not among {list}")));
+            return Err(NodeError::Config(format!(
+                "with --expect, --join must name this node too: {ours} is not among {list}"
+            )));
         };
         let others: Vec<&String> = addresses.iter().filter(|address| !self.is_us(address)).collect();
         let deadline = self.env.now() + self.config.join_timeout;
@@ -184,7 +191,11 @@ impl Seeker<'_> {
             if silent.is_empty() && us == 0 {
                 return Ok(self.found());
             }
-            let tried = if silent.is_empty() { format!("{} has not made the cluster yet", addresses[0]) } else { silent.join("; ") };
+            let tried = if silent.is_empty() {
+                format!("{} has not made the cluster yet", addresses[0])
+            } else {
+                silent.join("; ")
+            };
             waiting.tell("waits for the others", &tried);
             if self.env.now() >= deadline {
                 return Err(NodeError::NotJoined { seconds: self.config.join_timeout.as_secs(), tried });
@@ -194,7 +205,11 @@ impl Seeker<'_> {
     }
 
     async fn hello(&self, address: &str) -> Neighbour {
-        let request = ClusterRequest::Hello { cluster: None, protocol: u32::from(codec::VERSION), address: self.config.addresses.rpc.clone() };
+        let request = ClusterRequest::Hello {
+            cluster: None,
+            protocol: u32::from(codec::VERSION),
+            address: self.config.addresses.rpc.clone(),
+        };
         match self.env.timeout(self.env.knobs().rpc_timeout, self.transport.ask(address, request)).await {
             Some(Ok(Ok(ClusterReply::Hello { cluster: Some(_), .. }))) => Neighbour::Member,
             Some(Ok(Ok(ClusterReply::Hello { cluster: None, .. }))) => Neighbour::Seeking,

@@ -57,7 +57,9 @@ impl Contact {
 /// The addresses that were kept.
 pub fn load_neighbours(engine: &dyn Engine) -> storage::Result<Vec<NodeInfo>> {
     match engine.get(Family::Local, NEIGHBOURS)? {
-        Some(record) => codec::decode_record(record).map_err(|error| storage::Error::Corrupt(format!("the list of nodes: {error}"))),
+        Some(record) => {
+            codec::decode_record(record).map_err(|error| storage::Error::Corrupt(format!("the list of nodes: {error}")))
+        }
         None => Ok(Vec::new()),
     }
 }
@@ -86,7 +88,13 @@ impl Heartbeat {
             leader.hint(hint);
         }
         let life = *self.contact.life.lock();
-        let status = NodeStatus { node: self.node, info: self.info.clone(), replicas: self.store.statuses(), life, oldest_read: None };
+        let status = NodeStatus {
+            node: self.node,
+            info: self.info.clone(),
+            replicas: self.store.statuses(),
+            life,
+            oldest_read: None,
+        };
         let answer = leader.ask_within(env.knobs().node_expiry, || ClusterRequest::Heartbeat(status.clone())).await;
         match answer {
             Ok(ClusterReply::Heartbeat { nodes, sessions_over, garbage_floor }) => {
@@ -106,7 +114,9 @@ impl Heartbeat {
         let edges = self.store.wait_edges();
         if !edges.is_empty() || reported.waits {
             reported.waits = !edges.is_empty();
-            let report = leader.ask_within(env.knobs().node_heartbeat, || ClusterRequest::WaitsFor { edges: edges.clone() }).await;
+            let report = leader
+                .ask_within(env.knobs().node_heartbeat, || ClusterRequest::WaitsFor { edges: edges.clone() })
+                .await;
             if let Err(error) = report {
                 tracing::debug!(%error, "waits could not be reported");
             }

@@ -73,7 +73,8 @@ impl Listeners {
             sql: advertised(&sql, config.advertise_sql.as_ref())?,
             http: advertised(&http, config.advertise_http.as_ref())?,
         };
-        let on_loopback = |listener: &TcpListener| listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
+        let on_loopback =
+            |listener: &TcpListener| listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
         let is_loopback = on_loopback(&rpc) && on_loopback(&sql) && on_loopback(&http);
         Ok(Listeners { rpc, sql, http, addresses, is_loopback })
     }
@@ -103,7 +104,9 @@ impl Listeners {
         });
 
         let path = data.to_owned();
-        let opening = env.blocking(move || StoreDirectory::open(&path).and_then(|directory| RocksEngine::open(directory, &RocksOptions::default())));
+        let opening = env.blocking(move || {
+            StoreDirectory::open(&path).and_then(|directory| RocksEngine::open(directory, &RocksOptions::default()))
+        });
         let engine = opening.await?;
 
         let network = GrpcNetwork::new(scheduler(&env));
@@ -242,7 +245,9 @@ impl console::Source for Page {
     fn status(&self) -> serde_json::Value {
         match self.node.get() {
             Some(node) => node.status(),
-            None => serde_json::json!({ "summary": "Not ready: the node looks for its cluster.", "nodes": [], "ranges": [] }),
+            None => {
+                serde_json::json!({ "summary": "Not ready: the node looks for its cluster.", "nodes": [], "ranges": [] })
+            }
         }
     }
 

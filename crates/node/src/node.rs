@@ -116,7 +116,8 @@ impl Node {
         placement.start();
 
         let oracle = Arc::new(ClusterOracle(placement.clone()));
-        let txn = TxnClient::new(env.clone(), place.node, network, oracle, Arc::new(directory)).with_scratch(home.scratch());
+        let txn =
+            TxnClient::new(env.clone(), place.node, network, oracle, Arc::new(directory)).with_scratch(home.scratch());
         let sql = sql::session::Server::new(sql::session::ServerConfig {
             env: env.clone(),
             node: place.node,
@@ -226,7 +227,10 @@ impl Node {
 
     /// Nodes and ranges as far as this node knows, without asking anybody.
     pub fn survey(&self) -> Survey {
-        self.0.placement.survey().unwrap_or_else(|| Survey { nodes: self.0.neighbours.list(), ranges: self.local_ranges() })
+        self.0
+            .placement
+            .survey()
+            .unwrap_or_else(|| Survey { nodes: self.0.neighbours.list(), ranges: self.local_ranges() })
     }
 
     /// For `/status.json`.
@@ -308,7 +312,10 @@ impl Node {
     fn local_ranges(&self) -> Vec<RangeSurvey> {
         let leaders = self.0.store.local_descriptors();
         let survey = |status: ReplicaStatus| {
-            let leader = leaders.iter().find(|(descriptor, _)| descriptor.id == status.descriptor.id).and_then(|(_, leader)| *leader);
+            let leader = leaders
+                .iter()
+                .find(|(descriptor, _)| descriptor.id == status.descriptor.id)
+                .and_then(|(_, leader)| *leader);
             RangeSurvey { leader, size_bytes: status.size_bytes, keys: status.keys, descriptor: status.descriptor }
         };
         self.0.store.statuses().into_iter().map(survey).collect()

@@ -50,8 +50,12 @@ impl Service for NodeService {
             return Box::pin(std::future::ready(answer));
         };
         match request {
-            Request::Range(request) => Box::pin(async move { Response::Range(member.store.handle(from, request).await) }),
-            Request::Cluster(ClusterRequest::Hello { .. }) => Box::pin(std::future::ready(Response::Cluster(Ok(self.hello())))),
+            Request::Range(request) => {
+                Box::pin(async move { Response::Range(member.store.handle(from, request).await) })
+            }
+            Request::Cluster(ClusterRequest::Hello { .. }) => {
+                Box::pin(std::future::ready(Response::Cluster(Ok(self.hello()))))
+            }
             Request::Cluster(request) => Box::pin(async move { Response::Cluster(member.answer(from, request).await) }),
         }
     }

@@ -38,7 +38,8 @@ impl Outlook<'_> {
         if let Some(why) = &self.not_ready {
             return format!("Not ready: {why}.");
         }
-        let dead: Vec<String> = self.survey.nodes.iter().filter(|info| !info.live).map(|info| info.node.to_string()).collect();
+        let dead: Vec<String> =
+            self.survey.nodes.iter().filter(|info| !info.live).map(|info| info.node.to_string()).collect();
         let spare = self.survey.ranges.iter().map(|range| self.spare(range)).min().unwrap_or(0);
         let health = match (spare, dead.is_empty()) {
             (..0, _) => "Unavailable in part: a range has lost its quorum".to_owned(),
@@ -58,7 +59,8 @@ impl Outlook<'_> {
     /// Live voters that a range could do without; negative without a quorum.
     fn spare(&self, range: &RangeSurvey) -> i64 {
         let is_live = |node: NodeId| self.survey.nodes.iter().any(|info| info.node == node && info.live);
-        let voters: Vec<_> = range.descriptor.replicas.iter().filter(|replica| replica.role == ReplicaRole::Voter).collect();
+        let voters: Vec<_> =
+            range.descriptor.replicas.iter().filter(|replica| replica.role == ReplicaRole::Voter).collect();
         let live = voters.iter().filter(|voter| is_live(voter.node)).count() as i64;
         live - (voters.len() as i64 / 2 + 1)
     }
@@ -112,9 +114,14 @@ mod tests {
             silent_ms: 0,
             live: *live,
         };
-        let replica = |node: &u64| ReplicaDescriptor { node: NodeId(*node), replica: ReplicaId(*node), role: ReplicaRole::Voter };
-        let descriptor =
-            RangeDescriptor { id: RangeId(1), epoch: Default::default(), span: Span::all(), replicas: voters.iter().map(replica).collect() };
+        let replica =
+            |node: &u64| ReplicaDescriptor { node: NodeId(*node), replica: ReplicaId(*node), role: ReplicaRole::Voter };
+        let descriptor = RangeDescriptor {
+            id: RangeId(1),
+            epoch: Default::default(),
+            span: Span::all(),
+            replicas: voters.iter().map(replica).collect(),
+        };
         let range = RangeSurvey { descriptor, leader: None, size_bytes: 0, keys: 0 };
         Survey { nodes: live.iter().enumerate().map(info).collect(), ranges: vec![range] }
     }
@@ -128,13 +135,22 @@ mod tests {
     #[test]
     fn one_sentence_first() {
         assert_eq!(summary(&[true], &[1], 0), "Healthy. One node: start others with --join to survive its loss.");
-        assert_eq!(summary(&[true; 3], &[1, 2, 3], 0), "Healthy. Can lose 1 more node without losing data or availability.");
-        assert_eq!(summary(&[true; 5], &[1, 2, 3, 4, 5], 0), "Healthy. Can lose 2 more nodes without losing data or availability.");
+        assert_eq!(
+            summary(&[true; 3], &[1, 2, 3], 0),
+            "Healthy. Can lose 1 more node without losing data or availability."
+        );
+        assert_eq!(
+            summary(&[true; 5], &[1, 2, 3, 4, 5], 0),
+            "Healthy. Can lose 2 more nodes without losing data or availability."
+        );
         assert_eq!(
             summary(&[true, true, false], &[1, 2, 3], 0),
             "Working without n3. Cannot lose a node without losing availability."
         );
         assert_eq!(summary(&[true, false, false], &[1, 2, 3], 0), "Unavailable in part: a range has lost its quorum.");
-        assert_eq!(summary(&[true; 3], &[1, 2, 3], 7000), "No quorum: n1 has had no answer from the system range for 7 s.");
+        assert_eq!(
+            summary(&[true; 3], &[1, 2, 3], 7000),
+            "No quorum: n1 has had no answer from the system range for 7 s."
+        );
     }
 }

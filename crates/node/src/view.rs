@@ -18,7 +18,8 @@ impl ClusterSight {
         match self.0.leader().ask(|| ClusterRequest::Survey).await {
             Ok(ClusterReply::Survey(survey)) => Ok(survey),
             Ok(_) => Err(SqlError::new("XX000", "the system range gave an answer of another kind")),
-            Err(error) => Err(SqlError::new("57P03", error.to_string()).with_hint("A quorum of replicas must be up; see cairn status.")),
+            Err(error) => Err(SqlError::new("57P03", error.to_string())
+                .with_hint("A quorum of replicas must be up; see cairn status.")),
         }
     }
 }
@@ -58,7 +59,8 @@ fn node_row(info: &NodeInfo, ranges: &[RangeSurvey]) -> NodeRow {
 
 fn range_row(range: &RangeSurvey) -> RangeRow {
     let descriptor = &range.descriptor;
-    let in_role = |role| descriptor.replicas.iter().filter(move |replica| replica.role == role).map(|replica| replica.node.0);
+    let in_role =
+        |role| descriptor.replicas.iter().filter(move |replica| replica.role == role).map(|replica| replica.node.0);
     RangeRow {
         range: descriptor.id.0,
         start: descriptor.span.start.clone(),

@@ -32,7 +32,8 @@ fn key(name: &str) -> Key {
     Key::from([&start[..], &[1, 1], name.as_bytes()].concat())
 }
 
-const SERIALIZABLE: TxnOptions = TxnOptions { isolation: Isolation::Serializable, read_only: false, as_of: None, lock_timeout: None };
+const SERIALIZABLE: TxnOptions =
+    TxnOptions { isolation: Isolation::Serializable, read_only: false, as_of: None, lock_timeout: None };
 
 async fn write(cluster: &Cluster, index: usize, name: &str, value: &str) {
     let txn = cluster.node(index).txn().begin(SERIALIZABLE).await.unwrap();
@@ -137,7 +138,8 @@ async fn a_deadlock_over_two_nodes_is_broken() {
     limited("replicating the halves", cluster.until_replicated()).await;
     let led_apart = || {
         let survey = cluster.running().find_map(|node| node.placement().survey())?;
-        let leader_of = |name: &str| survey.ranges.iter().find(|range| range.descriptor.span.contains(&key(name)))?.leader;
+        let leader_of =
+            |name: &str| survey.ranges.iter().find(|range| range.descriptor.span.contains(&key(name)))?.leader;
         Some(leader_of("a")? != leader_of("z")?)
     };
     limited("spreading leaders", async {
@@ -149,14 +151,16 @@ async fn a_deadlock_over_two_nodes_is_broken() {
     let one = cluster.node(0).txn().begin(SERIALIZABLE).await.unwrap();
     let two = cluster.node(1).txn().begin(SERIALIZABLE).await.unwrap();
     limited("locking", async { lock(&one, "a").await.and(lock(&two, "z").await) }).await.unwrap();
-    let crossed = async { tokio::join!(lock(&one, "z"), async {
-        let outcome = lock(&two, "a").await;
-        // The victim's locks are given up, as `sql` does it, and the other goes on.
-        if outcome.is_err() {
-            two.rollback().await;
-        }
-        outcome
-    }) };
+    let crossed = async {
+        tokio::join!(lock(&one, "z"), async {
+            let outcome = lock(&two, "a").await;
+            // The victim's locks are given up, as `sql` does it, and the other goes on.
+            if outcome.is_err() {
+                two.rollback().await;
+            }
+            outcome
+        })
+    };
     let (first, second) = limited("breaking the deadlock", crossed).await;
     assert_eq!(first, Ok(()), "the older one goes on");
     assert!(matches!(second, Err(TxnError::Deadlock { .. })), "the younger one gives way: {second:?}");

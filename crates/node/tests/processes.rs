@@ -15,17 +15,22 @@ use txn::{Isolation, TxnOptions, Visible};
 fn env() -> Env {
     let filter = tracing_subscriber::EnvFilter::from_default_env();
     let _already = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
-    let knobs = Knobs { raft_tick: Duration::from_millis(50), node_heartbeat: Duration::from_millis(100), ..Knobs::default() };
+    let knobs =
+        Knobs { raft_tick: Duration::from_millis(50), node_heartbeat: Duration::from_millis(100), ..Knobs::default() };
     Env::new(std::sync::Arc::new(Os::new()), knobs)
 }
 
 async fn listeners() -> Listeners {
     let any = || "127.0.0.1:0".to_owned();
-    Listeners::bind(&ListenersConfig { rpc: any(), sql: any(), http: any(), ..ListenersConfig::default() }).await.unwrap()
+    Listeners::bind(&ListenersConfig { rpc: any(), sql: any(), http: any(), ..ListenersConfig::default() })
+        .await
+        .unwrap()
 }
 
 async fn start(listeners: Listeners, data: &Path, formation: Formation) -> Result<Process, NodeError> {
-    listeners.start(data, NodeConfig { formation, join_timeout: Duration::from_secs(20), ..NodeConfig::default() }, env()).await
+    listeners
+        .start(data, NodeConfig { formation, join_timeout: Duration::from_secs(20), ..NodeConfig::default() }, env())
+        .await
 }
 
 async fn limited<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -44,7 +49,8 @@ fn key() -> Key {
     Key::from([&table_span(TableId(1000)).start[..], &[1, 1, b'k']].concat())
 }
 
-const OPTIONS: TxnOptions = TxnOptions { isolation: Isolation::Serializable, read_only: false, as_of: None, lock_timeout: None };
+const OPTIONS: TxnOptions =
+    TxnOptions { isolation: Isolation::Serializable, read_only: false, as_of: None, lock_timeout: None };
 
 async fn write(process: &Process, value: &'static str) {
     let txn = process.node().txn().begin(OPTIONS).await.unwrap();
@@ -62,7 +68,8 @@ async fn until_three_voters(process: &[Process]) {
     let has_three = |process: &Process| {
         let ranges = process.node().status()["ranges"].clone();
         let ranges = ranges.as_array().cloned().unwrap_or_default();
-        ranges.len() >= 2 && ranges.iter().all(|range| range["voters"].as_str().is_some_and(|voters| voters.split(',').count() == 3))
+        ranges.len() >= 2
+            && ranges.iter().all(|range| range["voters"].as_str().is_some_and(|voters| voters.split(',').count() == 3))
     };
     while !process.iter().any(has_three) {
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -78,8 +85,11 @@ async fn three_started_at_once_form_one_cluster_and_come_back() {
     let http = sockets[0].addresses().http.clone();
     let formation = Formation::from_flags(together.clone(), Some(3)).unwrap();
     let starting = sockets.into_iter().zip(&data).map(|(sockets, data)| start(sockets, data, formation.clone()));
-    let processes: Vec<Process> =
-        limited("forming", futures::future::join_all(starting)).await.into_iter().map(|process| process.unwrap()).collect();
+    let processes: Vec<Process> = limited("forming", futures::future::join_all(starting))
+        .await
+        .into_iter()
+        .map(|process| process.unwrap())
+        .collect();
     assert!(processes.iter().all(|process| process.node().cluster() == processes[0].node().cluster()));
     let mut ids: Vec<u64> = processes.iter().map(|process| process.node().id().0).collect();
     ids.sort_unstable();
@@ -100,7 +110,12 @@ async fn three_started_at_once_form_one_cluster_and_come_back() {
     drop(processes);
     let mut again = Vec::new();
     for (data, address) in data.iter().zip(&together) {
-        let config = ListenersConfig { rpc: address.clone(), sql: "127.0.0.1:0".into(), http: "127.0.0.1:0".into(), ..ListenersConfig::default() };
+        let config = ListenersConfig {
+            rpc: address.clone(),
+            sql: "127.0.0.1:0".into(),
+            http: "127.0.0.1:0".into(),
+            ..ListenersConfig::default()
+        };
         let sockets = loop {
             match Listeners::bind(&config).await {
                 Ok(sockets) => break sockets,
@@ -130,7 +145,12 @@ async fn what_cannot_start_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let sockets = listeners().await;
     let taken = sockets.addresses().sql.clone();
-    let config = ListenersConfig { rpc: "127.0.0.1:0".into(), sql: taken.clone(), http: "127.0.0.1:0".into(), ..ListenersConfig::default() };
+    let config = ListenersConfig {
+        rpc: "127.0.0.1:0".into(),
+        sql: taken.clone(),
+        http: "127.0.0.1:0".into(),
+        ..ListenersConfig::default()
+    };
     let Err(error) = Listeners::bind(&config).await else { panic!("the port is in use") };
     assert!(error.to_string().starts_with(&format!("cannot listen on {taken}: Address already in use")), "{error}");
 

@@ -53,7 +53,8 @@ where
     let ended = AssertUnwindSafe(connection.serve()).catch_unwind().await;
     if ended.is_err() {
         tracing::error!("a session ended by a panic");
-        let mut error = SqlError::new("XX000", "internal error: the session ends here").with_hint("Please report it; the server log has the place.");
+        let mut error = SqlError::new("XX000", "internal error: the session ends here")
+            .with_hint("Please report it; the server log has the place.");
         error.0.severity = Severity::Fatal;
         backend::error(connection.out.buffer(), &error);
         let _client_may_be_gone = connection.out.write().await;
@@ -71,11 +72,15 @@ where
                 Ok(Some(frame)) => frame,
                 Ok(None) => continue,
                 Err(WireError::Gone) => return,
-                Err(WireError::Violation(violation)) => return self.die(SqlError::new(violation.state, violation.message)).await,
+                Err(WireError::Violation(violation)) => {
+                    return self.die(SqlError::new(violation.state, violation.message)).await;
+                }
             };
             let next = match frontend::decode(frame) {
                 Ok(message) => self.handle(message).await,
-                Err(violation) if violation.state == "22021" => self.fail(SqlError::new(violation.state, violation.message)),
+                Err(violation) if violation.state == "22021" => {
+                    self.fail(SqlError::new(violation.state, violation.message))
+                }
                 Err(violation) => return self.die(SqlError::new(violation.state, violation.message)).await,
             };
             match next {
@@ -129,7 +134,9 @@ where
                 next
             }
             Message::Parse { name, text, types } => {
-                let result = watch(self.wire, self.session.parse(&name, &text, &types.into_iter().map(Oid).collect::<Vec<_>>())).await;
+                let result =
+                    watch(self.wire, self.session.parse(&name, &text, &types.into_iter().map(Oid).collect::<Vec<_>>()))
+                        .await;
                 self.answer(result, b'1')
             }
             Message::Bind(bind) => {
@@ -172,7 +179,8 @@ where
             let columns = self.session.describe_portal(&portal).await?.map_or(0, |fields| fields.len());
             if result_formats.len() != columns {
                 self.session.close_portal(&portal);
-                let message = format!("bind message has {} result formats but query has {columns} columns", result_formats.len());
+                let message =
+                    format!("bind message has {} result formats but query has {columns} columns", result_formats.len());
                 return Err(SqlError::new("08P01", message));
             }
         }

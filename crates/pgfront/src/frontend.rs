@@ -29,18 +29,35 @@ pub(crate) struct Frame {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Message {
-    Query { text: String },
-    Parse { name: String, text: String, types: Vec<u32> },
+    Query {
+        text: String,
+    },
+    Parse {
+        name: String,
+        text: String,
+        types: Vec<u32>,
+    },
     Bind(Bind),
-    Describe { portal: bool, name: String },
-    Execute { portal: String, rows_max: u32 },
-    Close { portal: bool, name: String },
+    Describe {
+        portal: bool,
+        name: String,
+    },
+    Execute {
+        portal: String,
+        rows_max: u32,
+    },
+    Close {
+        portal: bool,
+        name: String,
+    },
     Flush,
     Sync,
     Terminate,
     CopyData(Bytes),
     CopyDone,
-    CopyFail { message: String },
+    CopyFail {
+        message: String,
+    },
     Password(Bytes),
     /// The old fast-path function call, which no client of today sends.
     FunctionCall,
@@ -63,7 +80,12 @@ pub(crate) fn take_frame(input: &mut BytesMut, bytes_max: usize) -> Result<Optio
     let length = i32::from_be_bytes(*length);
     let body_len = match usize::try_from(length) {
         Ok(length) if length >= 4 && length - 4 <= limit => length - 4,
-        _ => return Err(ProtocolViolation::new(format!("invalid message length {length} for type '{}'", kind.escape_ascii()))),
+        _ => {
+            return Err(ProtocolViolation::new(format!(
+                "invalid message length {length} for type '{}'",
+                kind.escape_ascii()
+            )));
+        }
     };
     if input.len() < 5 + body_len {
         return Ok(None);
@@ -162,7 +184,11 @@ impl Body {
     }
 
     /// A count and as many elements of at least `bytes_min` each.
-    fn list<T>(&mut self, bytes_min: usize, element: fn(&mut Body) -> Result<T, ProtocolViolation>) -> Result<Vec<T>, ProtocolViolation> {
+    fn list<T>(
+        &mut self,
+        bytes_min: usize,
+        element: fn(&mut Body) -> Result<T, ProtocolViolation>,
+    ) -> Result<Vec<T>, ProtocolViolation> {
         let count = usize::from(self.u16()?);
         self.need(count * bytes_min)?;
         (0..count).map(|_| element(self)).collect()
@@ -206,7 +232,10 @@ impl Body {
 
 fn invalid_utf8(rest: &[u8]) -> ProtocolViolation {
     let bytes: Vec<String> = rest.iter().take(4).map(|byte| format!("0x{byte:02x}")).collect();
-    ProtocolViolation { state: "22021", message: format!("invalid byte sequence for encoding \"UTF8\": {}", bytes.join(" ")) }
+    ProtocolViolation {
+        state: "22021",
+        message: format!("invalid byte sequence for encoding \"UTF8\": {}", bytes.join(" ")),
+    }
 }
 
 #[cfg(test)]

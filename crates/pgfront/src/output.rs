@@ -66,7 +66,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SocketOutput<S> {
             let length = (out.len() - at - 4) as i32;
             out[at..at + 4].copy_from_slice(&length.to_be_bytes());
         }
-        let length = i32::try_from(out.len() - start).map_err(|_| SqlError::new("54000", "a row is larger than a message can be"))?;
+        let length = i32::try_from(out.len() - start)
+            .map_err(|_| SqlError::new("54000", "a row is larger than a message can be"))?;
         out[start..start + 4].copy_from_slice(&length.to_be_bytes());
         Ok(())
     }
@@ -82,7 +83,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Output for SocketOutput<S> {
         Ok(())
     }
 
-    fn rows<'a>(&'a mut self, fields: &'a [Field], rows: &'a [Row], ctx: &'a EvalContext<'a>) -> BoxFuture<'a, SqlResult<()>> {
+    fn rows<'a>(
+        &'a mut self,
+        fields: &'a [Field],
+        rows: &'a [Row],
+        ctx: &'a EvalContext<'a>,
+    ) -> BoxFuture<'a, SqlResult<()>> {
         Box::pin(async move {
             for row in rows {
                 let before = self.buffer.len();
@@ -135,7 +141,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Output for SocketOutput<S> {
                 let frame = match self.wire.frame().await {
                     Ok(frame) => frame,
                     Err(WireError::Gone) => return Err(client_gone(WireError::Gone)),
-                    Err(WireError::Violation(violation)) => return Err(SqlError::new(violation.state, violation.message)),
+                    Err(WireError::Violation(violation)) => {
+                        return Err(SqlError::new(violation.state, violation.message));
+                    }
                 };
                 match frontend::decode(frame).map_err(|violation| SqlError::new(violation.state, violation.message))? {
                     Message::CopyData(data) => return Ok(Some(data)),

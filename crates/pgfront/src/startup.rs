@@ -40,7 +40,11 @@ where
 }
 
 /// The session and the greeting that tells of it; nothing where the connection was about something else or is over.
-async fn start<S>(front: &Arc<Front>, wire: &Wire<S>, client_address: Option<std::net::SocketAddr>) -> Result<Option<(Session, Vec<u8>)>, WireError>
+async fn start<S>(
+    front: &Arc<Front>,
+    wire: &Wire<S>,
+    client_address: Option<std::net::SocketAddr>,
+) -> Result<Option<(Session, Vec<u8>)>, WireError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -109,10 +113,18 @@ fn violation(message: &str) -> WireError {
 }
 
 /// Opens the session that the startup packet asks for and writes the greeting up to BackendKeyData.
-async fn open(front: &Arc<Front>, packet: BytesMut, client_address: Option<std::net::SocketAddr>, out: &mut Vec<u8>) -> SqlResult<Session> {
+async fn open(
+    front: &Arc<Front>,
+    packet: BytesMut,
+    client_address: Option<std::net::SocketAddr>,
+    out: &mut Vec<u8>,
+) -> SqlResult<Session> {
     let request = StartupPacket::decode(packet)?;
     if request.major != 3 {
-        return Err(SqlError::new("0A000", format!("unsupported frontend protocol {}.{}: server supports 3.0 to 3.0", request.major, request.minor)));
+        return Err(SqlError::new(
+            "0A000",
+            format!("unsupported frontend protocol {}.{}: server supports 3.0 to 3.0", request.major, request.minor),
+        ));
     }
     if request.minor > 0 || !request.protocol_options.is_empty() {
         backend::negotiate_version(out, &request.protocol_options);
@@ -120,7 +132,8 @@ async fn open(front: &Arc<Front>, packet: BytesMut, client_address: Option<std::
     if front.connections() > front.limits.connections {
         return Err(SqlError::new("53300", "sorry, too many clients already"));
     }
-    let user = request.user.ok_or_else(|| SqlError::new("28000", "no PostgreSQL user name specified in startup packet"))?;
+    let user =
+        request.user.ok_or_else(|| SqlError::new("28000", "no PostgreSQL user name specified in startup packet"))?;
     let database = request.database.filter(|name| !name.is_empty()).unwrap_or_else(|| user.clone());
     let session = front.server.connect(Startup { user, database, settings: request.settings, client_address }).await?;
     backend::authentication_ok(out);
@@ -174,7 +187,8 @@ impl StartupPacket {
 /// The text up to the next NUL; `None` if there is no NUL.
 fn text(rest: &mut &[u8]) -> SqlResult<Option<String>> {
     let Some(end) = rest.iter().position(|byte| *byte == 0) else { return Ok(None) };
-    let text = std::str::from_utf8(&rest[..end]).map_err(|_| SqlError::new("22021", "invalid byte sequence for encoding \"UTF8\" in startup packet"))?;
+    let text = std::str::from_utf8(&rest[..end])
+        .map_err(|_| SqlError::new("22021", "invalid byte sequence for encoding \"UTF8\" in startup packet"))?;
     *rest = &rest[end + 1..];
     Ok(Some(text.to_owned()))
 }
@@ -189,7 +203,9 @@ mod tests {
 
     #[test]
     fn names_and_settings() {
-        let decoded = StartupPacket::decode(packet(b"\0\x03\0\x02user\0ann\0database\0shop\0TimeZone\0UTC\0_pq_.x\x001\0\0")).unwrap();
+        let decoded =
+            StartupPacket::decode(packet(b"\0\x03\0\x02user\0ann\0database\0shop\0TimeZone\0UTC\0_pq_.x\x001\0\0"))
+                .unwrap();
         assert_eq!((decoded.major, decoded.minor), (3, 2));
         assert_eq!(decoded.user.as_deref(), Some("ann"));
         assert_eq!(decoded.database.as_deref(), Some("shop"));
@@ -199,7 +215,13 @@ mod tests {
 
     #[test]
     fn broken_packets_are_errors() {
-        for bytes in [&b"\0\x03\0\0user\0ann"[..], b"\0\x03\0\0user\0ann\0", b"\0\x03\0\0\0more", b"\0\x03\0\0us\xffer\0x\0\0", b"\0\x03"] {
+        for bytes in [
+            &b"\0\x03\0\0user\0ann"[..],
+            b"\0\x03\0\0user\0ann\0",
+            b"\0\x03\0\0\0more",
+            b"\0\x03\0\0us\xffer\0x\0\0",
+            b"\0\x03",
+        ] {
             assert!(StartupPacket::decode(packet(bytes)).is_err(), "{}", bytes.escape_ascii());
         }
     }

@@ -133,7 +133,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 impl<S: AsyncRead + Unpin> Shared<S> {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, WireError>> {
         loop {
-            if let Some(frame) = frontend::take_frame(&mut self.input, self.message_bytes_max).map_err(WireError::Violation)? {
+            if let Some(frame) =
+                frontend::take_frame(&mut self.input, self.message_bytes_max).map_err(WireError::Violation)?
+            {
                 return Poll::Ready(Ok(frame));
             }
             ready!(self.poll_fill(cx))?;

@@ -93,7 +93,10 @@ impl LeaderClient {
                     return Ok(reply);
                 }
                 Ok(Err(KvError::NotLeader { leader, .. })) => self.try_next(asked, leader),
-                Ok(Err(error)) if error.is_routing() || matches!(error, KvError::Stopping { .. } | KvError::Unavailable { .. }) => {
+                Ok(Err(error))
+                    if error.is_routing()
+                        || matches!(error, KvError::Stopping { .. } | KvError::Unavailable { .. }) =>
+                {
                     self.try_next(asked, None);
                 }
                 Ok(Err(error)) => return Err(error),
@@ -111,7 +114,9 @@ impl LeaderClient {
         let call = self.0.network.call(node, Request::Cluster(request));
         match self.0.env.timeout(self.0.env.knobs().rpc_timeout, call).await {
             Some(Ok(Response::Cluster(response))) => Ok(response),
-            Some(Ok(Response::Range(_))) => Err(NetworkError::Refused { node, why: "an answer of another kind".into() }),
+            Some(Ok(Response::Range(_))) => {
+                Err(NetworkError::Refused { node, why: "an answer of another kind".into() })
+            }
             Some(Err(error)) => Err(error),
             None => Err(NetworkError::Timeout(node)),
         }

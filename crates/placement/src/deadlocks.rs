@@ -67,7 +67,11 @@ impl Deadlocks {
 }
 
 /// Depth first, without recursion. Every transaction that is looked at goes into `done`.
-fn cycle_from(start: TxnId, graph: &BTreeMap<TxnId, Vec<(NodeId, &WaitEdge)>>, done: &mut BTreeSet<TxnId>) -> Option<Cycle> {
+fn cycle_from(
+    start: TxnId,
+    graph: &BTreeMap<TxnId, Vec<(NodeId, &WaitEdge)>>,
+    done: &mut BTreeSet<TxnId>,
+) -> Option<Cycle> {
     if !done.insert(start) {
         return None;
     }

@@ -74,7 +74,8 @@ impl Directory {
             }
             None => {
                 let descriptor = descriptor.clone();
-                let entry = Entry { descriptor, leader: None, caught_up: Vec::new(), size_bytes: 0, keys: 0, heard: None };
+                let entry =
+                    Entry { descriptor, leader: None, caught_up: Vec::new(), size_bytes: 0, keys: 0, heard: None };
                 self.ranges.insert(id, entry);
             }
         }
@@ -127,7 +128,16 @@ mod tests {
     }
 
     fn status(descriptor: RangeDescriptor, term: u64, is_leader: bool) -> ReplicaStatus {
-        ReplicaStatus { descriptor, replica: ReplicaId(1), is_leader, term, applied: 0, size_bytes: 0, keys: 0, caught_up: Vec::new() }
+        ReplicaStatus {
+            descriptor,
+            replica: ReplicaId(1),
+            is_leader,
+            term,
+            applied: 0,
+            size_bytes: 0,
+            keys: 0,
+            caught_up: Vec::new(),
+        }
     }
 
     fn at(directory: &Directory, key: &str) -> Option<u64> {

@@ -23,7 +23,9 @@ struct Block {
 pub enum Allocated {
     First(u64),
     /// Persist this bound, then ask again.
-    Exhausted { bound: u64 },
+    Exhausted {
+        bound: u64,
+    },
 }
 
 impl Ids {

@@ -59,12 +59,32 @@ pub struct LoggedDecision {
 
 impl Placement {
     /// `cluster` is the number of the cluster that this node belongs to.
-    pub fn new(env: Env, cluster: u64, range: Arc<dyn SystemRange>, network: Arc<dyn Network>, neighbours: Neighbours) -> Placement {
+    pub fn new(
+        env: Env,
+        cluster: u64,
+        range: Arc<dyn SystemRange>,
+        network: Arc<dyn Network>,
+        neighbours: Neighbours,
+    ) -> Placement {
         let oracle = Arc::new(LocalOracle::new(env.clone(), range.clone()));
         let leader = LeaderClient::new(env.clone(), network.clone(), neighbours.clone());
         let timestamps = TimestampClient::new(env.clone(), oracle.clone(), leader.clone());
-        let (leading, log, news, stopping) = (Mutex::default(), Mutex::default(), Notify::new(), watch::Sender::new(false));
-        Placement(Arc::new(Shared { env, cluster, range, network, neighbours, oracle, leader, timestamps, leading, log, news, stopping }))
+        let (leading, log, news, stopping) =
+            (Mutex::default(), Mutex::default(), Notify::new(), watch::Sender::new(false));
+        Placement(Arc::new(Shared {
+            env,
+            cluster,
+            range,
+            network,
+            neighbours,
+            oracle,
+            leader,
+            timestamps,
+            leading,
+            log,
+            news,
+            stopping,
+        }))
     }
 
     /// Begins to follow the leadership of the system range.
@@ -108,7 +128,9 @@ impl Shared {
             ClusterRequest::Timestamps { count } if count <= TIMESTAMPS_MAX => {
                 self.oracle.timestamps(count).await.map(ClusterReply::Timestamps)
             }
-            ClusterRequest::Timestamps { .. } => Err(KvError::NotSupported { what: "so many timestamps at once".into() }),
+            ClusterRequest::Timestamps { .. } => {
+                Err(KvError::NotSupported { what: "so many timestamps at once".into() })
+            }
             ClusterRequest::AnnounceCatalogChange { txn } => self.oracle.announce(txn).map(|()| ClusterReply::Done),
             ClusterRequest::AllocateIds { kind, count } => {
                 let first = self.must_lead()?.allocate(self, kind, count).await?;
@@ -120,9 +142,7 @@ impl Shared {
                 None if from == NodeId(0) => self.leader.ask(|| ClusterRequest::Join(request.clone())).await,
                 None => Err(self.not_leader()),
             },
-            ClusterRequest::Heartbeat(status) => {
-                self.must_lead()?.heartbeat(self, status).await
-            }
+            ClusterRequest::Heartbeat(status) => self.must_lead()?.heartbeat(self, status).await,
             ClusterRequest::Locate { key } => {
                 let (descriptor, leader) = self.must_lead()?.locate(&key)?;
                 Ok(ClusterReply::Located { descriptor, leader })
@@ -130,7 +150,9 @@ impl Shared {
             ClusterRequest::Survey => match self.leading() {
                 Some(leading) => Ok(ClusterReply::Survey(leading.survey(self.env.now()))),
                 // A stranger learns whom else it could ask.
-                None if from == NodeId(0) => Ok(ClusterReply::Survey(Survey { nodes: self.neighbours.list(), ranges: Vec::new() })),
+                None if from == NodeId(0) => {
+                    Ok(ClusterReply::Survey(Survey { nodes: self.neighbours.list(), ranges: Vec::new() }))
+                }
                 None => Err(self.not_leader()),
             },
             ClusterRequest::WaitsFor { edges } => {
@@ -140,7 +162,9 @@ impl Shared {
             ClusterRequest::StandingWaits { .. }
             | ClusterRequest::BreakWait { .. }
             | ClusterRequest::CreateReplica { .. }
-            | ClusterRequest::Hello { .. } => Err(KvError::NotSupported { what: "a question to the node itself".into() }),
+            | ClusterRequest::Hello { .. } => {
+                Err(KvError::NotSupported { what: "a question to the node itself".into() })
+            }
         }
     }
 
@@ -243,7 +267,11 @@ impl Shared {
         if log.len() == LOG_LENGTH {
             log.pop_front();
         }
-        log.push_back(LoggedDecision { wall_ms: self.env.wall_ms(), decision: decision.clone(), failure: failure.clone() });
+        log.push_back(LoggedDecision {
+            wall_ms: self.env.wall_ms(),
+            decision: decision.clone(),
+            failure: failure.clone(),
+        });
         true
     }
 }

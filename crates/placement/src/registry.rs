@@ -94,7 +94,9 @@ impl Registry {
         member.reads = Some(Reads { oldest: status.oldest_read });
         member.sessions_over = member.sessions_over.max(status.life);
         let known = &mut member.info;
-        let is_news = known.rpc_address != info.rpc_address || known.sql_address != info.sql_address || known.http_address != info.http_address;
+        let is_news = known.rpc_address != info.rpc_address
+            || known.sql_address != info.sql_address
+            || known.http_address != info.http_address;
         if is_news {
             known.rpc_address.clone_from(&info.rpc_address);
             known.sql_address.clone_from(&info.sql_address);
@@ -169,7 +171,13 @@ mod tests {
         assert_eq!(registry.with_token(22), Some(NodeId(2)));
 
         let later = Mono(0) + Duration::from_secs(6);
-        let status = |info: NodeInfo| NodeStatus { node: info.node, info, replicas: vec![], life: Timestamp(30), oldest_read: None };
+        let status = |info: NodeInfo| NodeStatus {
+            node: info.node,
+            info,
+            replicas: vec![],
+            life: Timestamp(30),
+            oldest_read: None,
+        };
         let info = registry.list(later)[1].clone();
         assert_eq!(registry.heartbeat(&status(info.clone()), later), Some(false));
         let live = |registry: &Registry, now| registry.list(now).iter().map(|info| info.live).collect::<Vec<_>>();
@@ -194,7 +202,13 @@ mod tests {
                 empty.join(NodeId(node), &request(node), Mono(0));
                 empty.list(Mono(0)).remove(0)
             });
-            NodeStatus { node: NodeId(node), info: info.unwrap(), replicas: vec![], life: Timestamp(life), oldest_read: oldest.map(Timestamp) }
+            NodeStatus {
+                node: NodeId(node),
+                info: info.unwrap(),
+                replicas: vec![],
+                life: Timestamp(life),
+                oldest_read: oldest.map(Timestamp),
+            }
         };
         registry.heartbeat(&status(1, 100, None), Mono(0));
         assert_eq!(registry.garbage_floor(Timestamp(900)), Timestamp::ZERO, "node 2 has not spoken");

@@ -34,21 +34,36 @@ pub struct Decision {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// A new replica on this node, as a learner.
-    AddLearner { node: NodeId },
+    AddLearner {
+        node: NodeId,
+    },
     /// One joint change of the voters.
-    Change { promote: Vec<ReplicaDescriptor>, remove: Vec<ReplicaDescriptor> },
-    TransferLeader { to: NodeId },
+    Change {
+        promote: Vec<ReplicaDescriptor>,
+        remove: Vec<ReplicaDescriptor>,
+    },
+    TransferLeader {
+        to: NodeId,
+    },
 }
 
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Decision { range, action, why, .. } = self;
-        let nodes = |replicas: &[ReplicaDescriptor]| replicas.iter().map(|replica| replica.node.to_string()).collect::<Vec<_>>().join(" and ");
+        let nodes = |replicas: &[ReplicaDescriptor]| {
+            replicas.iter().map(|replica| replica.node.to_string()).collect::<Vec<_>>().join(" and ")
+        };
         match action {
             Action::AddLearner { node } => write!(f, "{range}: a learner on {node}, because {why}"),
-            Action::Change { promote, remove } if remove.is_empty() => write!(f, "{range}: votes for {}, because {why}", nodes(promote)),
-            Action::Change { promote, remove } if promote.is_empty() => write!(f, "{range}: gone from {}, because {why}", nodes(remove)),
-            Action::Change { promote, remove } => write!(f, "{range}: {} in place of {}, because {why}", nodes(promote), nodes(remove)),
+            Action::Change { promote, remove } if remove.is_empty() => {
+                write!(f, "{range}: votes for {}, because {why}", nodes(promote))
+            }
+            Action::Change { promote, remove } if promote.is_empty() => {
+                write!(f, "{range}: gone from {}, because {why}", nodes(remove))
+            }
+            Action::Change { promote, remove } => {
+                write!(f, "{range}: {} in place of {}, because {why}", nodes(promote), nodes(remove))
+            }
             Action::TransferLeader { to } => write!(f, "{range}: led from {to}, because {why}"),
         }
     }
@@ -102,10 +117,17 @@ impl Survey {
         let voters: Vec<_> = has_role(ReplicaRole::Voter).copied().collect();
         let learners: Vec<_> = has_role(ReplicaRole::Learner).copied().collect();
         let lost: Vec<_> = voters.iter().filter(|voter| self.gone.contains(&voter.node)).copied().collect();
-        let ready: Vec<_> = learners.iter().filter(|learner| self.live.contains(&learner.node) && entry.caught_up.contains(&learner.replica)).copied().collect();
+        let ready: Vec<_> = learners
+            .iter()
+            .filter(|learner| self.live.contains(&learner.node) && entry.caught_up.contains(&learner.replica))
+            .copied()
+            .collect();
 
         if let Some(learner) = learners.iter().find(|learner| self.gone.contains(&learner.node)) {
-            return Some((Action::Change { promote: vec![], remove: vec![*learner] }, format!("{} is gone", learner.node)));
+            return Some((
+                Action::Change { promote: vec![], remove: vec![*learner] },
+                format!("{} is gone", learner.node),
+            ));
         }
         if let (Some(lost), Some(ready)) = (lost.first(), ready.first()) {
             let why = format!("{} is gone", lost.node);
@@ -146,7 +168,9 @@ impl Survey {
         for (&to, &fewest) in targets {
             let movable = directory.entries().find(|entry| {
                 let votes_and_follows = |replica: &ReplicaDescriptor| {
-                    replica.node == to && replica.role == ReplicaRole::Voter && entry.caught_up.contains(&replica.replica)
+                    replica.node == to
+                        && replica.role == ReplicaRole::Voter
+                        && entry.caught_up.contains(&replica.replica)
                 };
                 entry.descriptor.id != keyspace::SYSTEM_RANGE
                     && entry.leader.is_some_and(|(_, node)| node == from)
@@ -154,7 +178,12 @@ impl Survey {
             });
             if let Some(entry) = movable {
                 let why = format!("{from} leads {most} ranges and {to} {fewest}");
-                return Some(Decision { range: entry.descriptor.id, leader: from, action: Action::TransferLeader { to }, why });
+                return Some(Decision {
+                    range: entry.descriptor.id,
+                    leader: from,
+                    action: Action::TransferLeader { to },
+                    why,
+                });
             }
         }
         None

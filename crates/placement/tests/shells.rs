@@ -39,7 +39,12 @@ impl Replica {
         if leader == Some((self.node, term)) { Ok(()) } else { Err(refusal) }
     }
 
-    async fn change(&self, term: u64, name: String, change: impl FnOnce(Option<&Bytes>) -> Bytes + Send) -> KvResult<()> {
+    async fn change(
+        &self,
+        term: u64,
+        name: String,
+        change: impl FnOnce(Option<&Bytes>) -> Bytes + Send,
+    ) -> KvResult<()> {
         tokio::time::sleep(Duration::from_micros(200)).await;
         self.must_lead(term)?;
         let mut registers = self.group.registers.lock();
@@ -135,16 +140,34 @@ struct Cluster {
 
 fn info(node: u64) -> NodeInfo {
     let address = |port: u64| format!("host{node}:{port}");
-    NodeInfo { node: NodeId(node), rpc_address: address(1), sql_address: address(2), http_address: address(3), silent_ms: 0, live: true }
+    NodeInfo {
+        node: NodeId(node),
+        rpc_address: address(1),
+        sql_address: address(2),
+        http_address: address(3),
+        silent_ms: 0,
+        live: true,
+    }
 }
 
 impl Cluster {
     fn start(nodes: u64) -> Cluster {
         let env = Env::os();
         let (group, wires) = (Arc::new(Group::default()), Arc::new(Wires::default()));
-        let mut cluster = Cluster { group: group.clone(), replicas: vec![], placements: vec![], ends: vec![], term: AtomicU64::new(0) };
+        let mut cluster = Cluster {
+            group: group.clone(),
+            replicas: vec![],
+            placements: vec![],
+            ends: vec![],
+            term: AtomicU64::new(0),
+        };
         for node in 1..=nodes {
-            let replica = Replica { node: NodeId(node), group: group.clone(), term: watch::Sender::new(None), is_sole: nodes == 1 };
+            let replica = Replica {
+                node: NodeId(node),
+                group: group.clone(),
+                term: watch::Sender::new(None),
+                is_sole: nodes == 1,
+            };
             let (replica, end) = (Arc::new(replica), Arc::new(End { node: NodeId(node), wires: wires.clone() }));
             let neighbours = Neighbours::default();
             neighbours.learn(&(1..=nodes).map(info).collect::<Vec<_>>());
@@ -226,17 +249,25 @@ async fn nodes_join_once_and_the_directory_survives_a_leader() {
         keys: 0,
         caught_up: vec![],
     };
-    let status = NodeStatus { node: NodeId(1), info: info(1), replicas: vec![replica], life: Timestamp::ZERO, oldest_read: None };
+    let status = NodeStatus {
+        node: NodeId(1),
+        info: info(1),
+        replicas: vec![replica],
+        life: Timestamp::ZERO,
+        oldest_read: None,
+    };
     let leader = cluster.placements[0].leader();
     leader.ask(|| ClusterRequest::Heartbeat(status.clone())).await.unwrap();
 
-    let request = JoinRequest { token: 77, rpc_address: "host2:1".into(), sql_address: "b".into(), http_address: "c".into() };
+    let request =
+        JoinRequest { token: 77, rpc_address: "host2:1".into(), sql_address: "b".into(), http_address: "c".into() };
     for _repeated in 0..2 {
         let reply = seed.call(NodeId(0), ClusterRequest::Join(request.clone())).await.unwrap();
         let ClusterReply::Joined { node, nodes, cluster: 7 } = reply else { panic!("{reply:?}") };
         assert_eq!((node, nodes.len()), (NodeId(2), 2));
     }
-    let stranger = NodeStatus { node: NodeId(9), info: info(9), replicas: vec![], life: Timestamp::ZERO, oldest_read: None };
+    let stranger =
+        NodeStatus { node: NodeId(9), info: info(9), replicas: vec![], life: Timestamp::ZERO, oldest_read: None };
     let refusal = leader.ask(|| ClusterRequest::Heartbeat(stranger.clone())).await.unwrap_err();
     assert_eq!(refusal, KvError::NotSupported { what: "n9 is not a member of this cluster".into() });
 

@@ -52,7 +52,8 @@ fn key(n: u64) -> Key {
 
 async fn commit(store: &Store, clock: &Clock, n: u64) {
     let txn = clock.now();
-    let mutation = |n| Mutation { key: key(n), value: Some(Bytes::from(vec![7; 100])), changes_key: false, must_be_absent: false };
+    let mutation =
+        |n| Mutation { key: key(n), value: Some(Bytes::from(vec![7; 100])), changes_key: false, must_be_absent: false };
     let mutations = vec![mutation(n), mutation(n + 1)];
     let writes = Writes { txn: txn.into(), at: txn, snapshot: Timestamp::MAX, mutations, locked: vec![], attempt: 1 };
     let body = RangeBody::CommitOneRange(CommitRequest { writes });
@@ -73,14 +74,22 @@ async fn read(store: &Store, clock: &Clock, n: u64) {
 async fn main() {
     let directory = PathBuf::from(std::env::args().nth(1).expect("a directory to work in"));
     let options = storage::RocksOptions::default();
-    let engine = Arc::new(storage::RocksEngine::open(storage::StoreDirectory::open(&directory).expect("the directory is ours"), &options).expect("the engine opens"));
+    let engine = Arc::new(
+        storage::RocksEngine::open(storage::StoreDirectory::open(&directory).expect("the directory is ours"), &options)
+            .expect("the engine opens"),
+    );
     let clock = Arc::new(Clock(AtomicU64::new(1 << 40)));
     let on_fatal = Box::new(|error| panic!("{error}"));
-    let store = Store::open(StoreConfig { env: Env::os(), node: NodeId(1), engine, network: Arc::new(Alone), on_fatal }).expect("the store opens");
+    let store =
+        Store::open(StoreConfig { env: Env::os(), node: NodeId(1), engine, network: Arc::new(Alone), on_fatal })
+            .expect("the store opens");
     store.connect(Arc::new(Around(clock.clone())));
     if store.is_empty() {
         let replicas = vec![ReplicaDescriptor { node: NodeId(1), replica: ReplicaId(1), role: ReplicaRole::Voter }];
-        store.bootstrap(vec![RangeDescriptor { id: RANGE, epoch: EPOCH, span: Span::all(), replicas }]).await.expect("a first range");
+        store
+            .bootstrap(vec![RangeDescriptor { id: RANGE, epoch: EPOCH, span: Span::all(), replicas }])
+            .await
+            .expect("a first range");
     }
     for n in (0..KEYS).step_by(2) {
         if n % 2000 == 0 {
@@ -120,5 +129,9 @@ async fn measure(what: &str, clients: u64, store: &Store, clock: &Arc<Clock>, wr
         total += task.await.expect("a client");
     }
     let seconds = started.elapsed().as_secs_f64();
-    println!("{clients:3} clients: {:8.0} {what}/s, {:7.1} µs each", total as f64 / seconds, seconds * 1e6 * clients as f64 / total as f64);
+    println!(
+        "{clients:3} clients: {:8.0} {what}/s, {:7.1} µs each",
+        total as f64 / seconds,
+        seconds * 1e6 * clients as f64 / total as f64
+    );
 }

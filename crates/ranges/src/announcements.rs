@@ -63,7 +63,12 @@ pub struct Announced {
 impl Announcements {
     /// Announces a write of `keys` at `lowest` or above, replacing what a refused try of the same
     /// transaction left. Hands back whom to wait for if another writer is active on one of them.
-    pub fn announce(self: &Arc<Self>, txn: TxnId, lowest: Timestamp, keys: Vec<Key>) -> Result<Announced, (Vec<Key>, Waiting)> {
+    pub fn announce(
+        self: &Arc<Self>,
+        txn: TxnId,
+        lowest: Timestamp,
+        keys: Vec<Key>,
+    ) -> Result<Announced, (Vec<Key>, Waiting)> {
         let mut map = self.keys.lock();
         let busy = keys.iter().find_map(|key| map.get(key)?.iter().find(|entry| entry.until.is_none()));
         if let Some(entry) = busy {
@@ -100,12 +105,20 @@ impl Announcements {
     }
 
     /// The same for every key of `span`.
-    pub fn below_in(&self, span: &Span, at: Timestamp, reader: Option<TxnId>, now: impl Fn() -> Mono) -> Option<Waiting> {
+    pub fn below_in(
+        &self,
+        span: &Span,
+        at: Timestamp,
+        reader: Option<TxnId>,
+        now: impl Fn() -> Mono,
+    ) -> Option<Waiting> {
         if self.count.load(Ordering::SeqCst) == 0 || span.is_empty() {
             return None;
         }
         let map = self.keys.lock();
-        let mut entries = map.range::<Key, _>((Bound::Included(&span.start), Bound::Excluded(&span.end))).flat_map(|(_, entries)| entries);
+        let mut entries = map
+            .range::<Key, _>((Bound::Included(&span.start), Bound::Excluded(&span.end)))
+            .flat_map(|(_, entries)| entries);
         entries.find(|entry| entry.concerns(at, reader, &now)).map(Entry::wait)
     }
 

@@ -164,7 +164,8 @@ fn read_writes(reader: &mut Reader) -> Result<Batch> {
     let mut batch = Batch::new();
     while !reader.is_empty() {
         let tag = reader.u8()?;
-        let family = replicated_family(tag & !DELETES).ok_or_else(|| reader.malformed("names a family that is not replicated"))?;
+        let family = replicated_family(tag & !DELETES)
+            .ok_or_else(|| reader.malformed("names a family that is not replicated"))?;
         let key = reader.bytes()?;
         if tag & DELETES != 0 {
             batch.delete(family, key);
@@ -196,7 +197,8 @@ mod tests {
         batch.delete(Family::Intents, &b"key"[..]);
         batch.put(Family::Txns, &b""[..], vec![7; 300]);
         let replica = ReplicaDescriptor { node: NodeId(1), replica: ReplicaId(2), role: ReplicaRole::Voter };
-        let descriptor = RangeDescriptor { id: RangeId(1), epoch: Epoch::default(), span: Span::all(), replicas: vec![replica] };
+        let descriptor =
+            RangeDescriptor { id: RangeId(1), epoch: Epoch::default(), span: Span::all(), replicas: vec![replica] };
         vec![
             Body::Writes(batch),
             Body::Writes(Batch::new()),
@@ -215,7 +217,10 @@ mod tests {
             let mut encoded = body.encode(4, epoch);
             set_sequence(&mut encoded, 77);
             let bytes = Bytes::from(encoded);
-            assert_eq!(Command::decode(bytes.clone()), Ok(Command { term: 4, epoch, sequence: 77, body: body.clone() }));
+            assert_eq!(
+                Command::decode(bytes.clone()),
+                Ok(Command { term: 4, epoch, sequence: 77, body: body.clone() })
+            );
             for cut in 0..HEADER_LEN {
                 assert!(Command::decode(bytes.slice(..cut)).is_err());
             }

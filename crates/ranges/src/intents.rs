@@ -48,7 +48,9 @@ impl IntentIndex {
         }
         let intents = self.intents.read();
         let mut within = intents.range::<Key, _>((Bound::Included(&span.start), Bound::Excluded(&span.end)));
-        within.find(|(_, intent)| intent.at <= at && Some(intent.txn) != reader).map(|(key, intent)| (key.clone(), intent.clone()))
+        within
+            .find(|(_, intent)| intent.at <= at && Some(intent.txn) != reader)
+            .map(|(key, intent)| (key.clone(), intent.clone()))
     }
 
     /// Keys of `span` with an intent of `txn`, at most `keys_max`.

@@ -85,7 +85,10 @@ impl Leadership {
         let ticket = Ticket {
             generation,
             term: self.term.load(Ordering::Relaxed),
-            epoch: Epoch { config: self.epoch_config.load(Ordering::Relaxed), span: self.epoch_span.load(Ordering::Relaxed) },
+            epoch: Epoch {
+                config: self.epoch_config.load(Ordering::Relaxed),
+                span: self.epoch_span.load(Ordering::Relaxed),
+            },
             sole_voter: self.sole_voter.load(Ordering::Relaxed),
         };
         // The numbers may have been read in the middle of a change: then the generation is another one.

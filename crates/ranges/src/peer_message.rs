@@ -16,13 +16,27 @@ pub enum PeerMessage {
     /// To a replica that is no longer one: here is the descriptor without it.
     Retire(RangeDescriptor),
     /// Part `number` of the snapshot `id`.
-    Chunk { id: u64, number: u64, data: Bytes },
+    Chunk {
+        id: u64,
+        number: u64,
+        data: Bytes,
+    },
     /// All parts have been sent. `head` says what they make up; `accept` is raft's own message.
-    Finish { id: u64, chunks: u64, head: Bytes, accept: RaftMessage },
+    Finish {
+        id: u64,
+        chunks: u64,
+        head: Bytes,
+        accept: RaftMessage,
+    },
     /// All parts below `next` have arrived; for the last one, the snapshot was taken over.
-    Received { id: u64, next: u64 },
+    Received {
+        id: u64,
+        next: u64,
+    },
     /// This snapshot is of no use here (now).
-    Declined { id: u64 },
+    Declined {
+        id: u64,
+    },
 }
 
 const RAFT: u8 = 1;

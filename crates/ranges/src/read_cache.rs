@@ -131,7 +131,14 @@ struct Generations<E> {
 impl<E: Entries> Generations<E> {
     fn new(entries_max: usize) -> Generations<E> {
         let none = Read::default();
-        Generations { young: E::default(), old: E::default(), young_max: none, old_max: none, low_water: none, entries_max }
+        Generations {
+            young: E::default(),
+            old: E::default(),
+            young_max: none,
+            old_max: none,
+            low_water: none,
+            entries_max,
+        }
     }
 
     fn raise(&mut self, insert: impl FnOnce(&mut E), read: Read) {
@@ -219,7 +226,10 @@ impl Segments {
 
     /// Makes `key` a boundary if it lies inside a segment.
     fn cut(&mut self, key: &Key) {
-        let Some((_, segment)) = self.0.range_mut::<[u8], _>((Bound::Unbounded, Bound::Excluded(&**key))).next_back() else { return };
+        let Some((_, segment)) = self.0.range_mut::<[u8], _>((Bound::Unbounded, Bound::Excluded(&**key))).next_back()
+        else {
+            return;
+        };
         if *key < segment.end {
             let right = Segment { end: std::mem::replace(&mut segment.end, key.clone()), read: segment.read };
             self.0.insert(key.clone(), right);
@@ -228,8 +238,11 @@ impl Segments {
 
     /// Neighbours within `span` that tell the same become one: repeated scans do not grow the map.
     fn join(&mut self, span: &Span) {
-        let starts: Vec<Key> =
-            self.0.range::<Key, _>((Bound::Included(&span.start), Bound::Excluded(&span.end))).map(|(start, _)| start.clone()).collect();
+        let starts: Vec<Key> = self
+            .0
+            .range::<Key, _>((Bound::Included(&span.start), Bound::Excluded(&span.end)))
+            .map(|(start, _)| start.clone())
+            .collect();
         for pair in starts.windows(2).rev() {
             let (left, right) = (&pair[0], &pair[1]);
             let right_segment = self.0[right].clone();
@@ -264,9 +277,10 @@ mod tests {
 
         fn run(&mut self, command: &Self::Command, _: &goldenscript::Context) -> Result<String, Box<dyn Error>> {
             let mut args = command.consume_args();
-            let number = |name: &str, args: &mut goldenscript::ArgumentConsumer<'_>| -> Result<Option<u64>, Box<dyn Error>> {
-                Ok(args.take_key(name).map(str::parse).transpose()?)
-            };
+            let number =
+                |name: &str, args: &mut goldenscript::ArgumentConsumer<'_>| -> Result<Option<u64>, Box<dyn Error>> {
+                    Ok(args.take_key(name).map(str::parse).transpose()?)
+                };
             let at = Timestamp(number("at", &mut args)?.unwrap_or(0));
             let by = number("by", &mut args)?.map(TxnId);
             let target = args.next_pos().ok_or("SPAN, KEY or N")?;
@@ -319,7 +333,11 @@ mod tests {
                 let reader = rng.random_bool(0.8).then(|| TxnId(rng.random_range(0..5)));
                 let read = Read { at: Timestamp(step / 2 + rng.random_range(0..20)), reader };
                 let start = rng.random_range(0..200);
-                let span = if rng.random_bool(0.5) { Span::point(key(start)) } else { Span::new(key(start), key(start + rng.random_range(1..30))) };
+                let span = if rng.random_bool(0.5) {
+                    Span::point(key(start))
+                } else {
+                    Span::new(key(start), key(start + rng.random_range(1..30)))
+                };
                 cache.raise(&span, read);
                 list.push((span, read));
                 let (target, writer) = (key(rng.random_range(0..230)), TxnId(rng.random_range(0..5)));

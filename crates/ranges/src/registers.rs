@@ -93,10 +93,15 @@ impl Store {
             replica.cache.raise_point(key, Read { at, reader: None });
         }
         let env = &self.shared.env;
-        let announced = replica.announcements.below(key, Timestamp::MAX, None, || env.now()).map(|waiting| waiting.writer);
+        let announced =
+            replica.announcements.below(key, Timestamp::MAX, None, || env.now()).map(|waiting| waiting.writer);
         let pending = announced.or_else(|| replica.intents.get(key).map(|intent| intent.txn));
         let snapshot = self.shared.engine.snapshot();
         let head = mvcc::newest(&*snapshot, key).map_err(engine_error)?;
-        Ok(KeyView { newest: head.map_or(Timestamp::ZERO, |head| head.at), writer: head.map_or(TxnId::default(), |head| head.writer), pending })
+        Ok(KeyView {
+            newest: head.map_or(Timestamp::ZERO, |head| head.at),
+            writer: head.map_or(TxnId::default(), |head| head.writer),
+            pending,
+        })
     }
 }

@@ -42,7 +42,12 @@ pub struct Replica {
 
 impl Replica {
     /// `leading` is told in which term the replica leads.
-    pub fn new(env: &Env, identity: &Identity, deadlocks: Arc<Deadlocks>, leading: Arc<watch::Sender<Option<u64>>>) -> Replica {
+    pub fn new(
+        env: &Env,
+        identity: &Identity,
+        deadlocks: Arc<Deadlocks>,
+        leading: Arc<watch::Sender<Option<u64>>>,
+    ) -> Replica {
         let range = identity.descriptor.id;
         Replica {
             range,

@@ -90,7 +90,8 @@ impl Identity {
         let mut out = vec![VERSION];
         put_varint(&mut out, self.replica.0);
         put_descriptor(&mut out, &self.descriptor);
-        for list in [&self.members.voters, &self.members.learners, &self.members.outgoing, &self.members.learners_next] {
+        for list in [&self.members.voters, &self.members.learners, &self.members.outgoing, &self.members.learners_next]
+        {
             put_list(&mut out, list, |out, id| put_varint(out, *id));
         }
         out.push(u8::from(self.members.auto_leave));

@@ -85,7 +85,8 @@ impl StoreMetrics {
             sync_seconds: metrics.seconds("log_sync_seconds", "Time one sync of the raft log took"),
             entries_synced: metrics.counter("log_entries_synced", "Raft log entries written and synced"),
             entries_applied: metrics.counter("log_entries_applied", "Raft log entries applied"),
-            messages_dropped: metrics.counter("raft_messages_dropped", "Raft messages dropped because too many were waiting"),
+            messages_dropped: metrics
+                .counter("raft_messages_dropped", "Raft messages dropped because too many were waiting"),
         }
     }
 
@@ -171,11 +172,20 @@ impl Store {
             let us = descriptor.replicas.iter().find(|replica| replica.node == self.shared.node);
             let replica = us.expect("a first range has a replica on the node that creates it").replica;
             let with_role = |role| {
-                let mut ids: Vec<u64> = descriptor.replicas.iter().filter(|replica| replica.role == role).map(|replica| replica.replica.0).collect();
+                let mut ids: Vec<u64> = descriptor
+                    .replicas
+                    .iter()
+                    .filter(|replica| replica.role == role)
+                    .map(|replica| replica.replica.0)
+                    .collect();
                 ids.sort_unstable();
                 ids
             };
-            let members = Members { voters: with_role(ReplicaRole::Voter), learners: with_role(ReplicaRole::Learner), ..Members::default() };
+            let members = Members {
+                voters: with_role(ReplicaRole::Voter),
+                learners: with_role(ReplicaRole::Learner),
+                ..Members::default()
+            };
             let identity = Identity { replica, descriptor, members, garbage_floor: Timestamp::ZERO };
             let applied = Applied { index: INITIAL_INDEX, term: INITIAL_TERM, ..Applied::default() };
             self.create(identity, applied).await?;
@@ -203,8 +213,11 @@ impl Store {
     /// Replicas that are out of use, and why.
     pub fn defects(&self) -> Vec<(RangeId, ReplicaId, String)> {
         let replicas = self.shared.replicas.read();
-        let mut defects: Vec<_> =
-            replicas.by_id.values().filter_map(|replica| Some((replica.range, replica.id, replica.defect()?))).collect();
+        let mut defects: Vec<_> = replicas
+            .by_id
+            .values()
+            .filter_map(|replica| Some((replica.range, replica.id, replica.defect()?)))
+            .collect();
         defects.sort_unstable();
         defects
     }
@@ -294,7 +307,11 @@ impl Store {
     fn ask_others_to_lead(&self) -> usize {
         let mut left = 0;
         for status in self.statuses().into_iter().filter(|status| status.is_leader) {
-            let others = status.descriptor.replicas.iter().filter(|other| other.replica != status.replica && other.role == ReplicaRole::Voter);
+            let others = status
+                .descriptor
+                .replicas
+                .iter()
+                .filter(|other| other.replica != status.replica && other.role == ReplicaRole::Voter);
             let others: Vec<ReplicaId> = others.map(|other| other.replica).collect();
             left += usize::from(!others.is_empty());
             if let Some(to) = others.into_iter().find(|other| status.caught_up.contains(other)) {
@@ -331,7 +348,10 @@ impl Shared {
     pub fn descriptors_in(&self, span: &keyspace::Span) -> Vec<RangeDescriptor> {
         let replicas = self.replicas.read();
         let all = replicas.by_start.values().filter_map(|range| replicas.by_id.get(range));
-        all.map(|replica| replica.descriptor()).filter(|descriptor| descriptor.span.overlaps(span)).map(|descriptor| (*descriptor).clone()).collect()
+        all.map(|replica| replica.descriptor())
+            .filter(|descriptor| descriptor.span.overlaps(span))
+            .map(|descriptor| (*descriptor).clone())
+            .collect()
     }
 
     pub fn send(&self, input: Input) -> KvResult<()> {

@@ -161,9 +161,17 @@ async fn scans_are_paged_by_rows_and_resume() {
     assert_eq!(client.commit_at(early, early.start(), &[("k10x", Some("v"))]).await, Ok(early.start()));
     let pushed = client.0.txn();
     client.read(None, client.0.now(), vec![scan_op("k", "l", 3)], None).await.unwrap();
-    assert!(matches!(client.commit_at(pushed, pushed.start(), &[("k01x", Some("v"))]).await, Err(KvError::Pushed { .. })));
+    assert!(matches!(
+        client.commit_at(pushed, pushed.start(), &[("k01x", Some("v"))]).await,
+        Err(KvError::Pushed { .. })
+    ));
 
-    let reverse = ReadOp::Scan(ScanOp { span: keyspace::Span::new("k".into(), "l".into()), reverse: true, rows_max: 2, program: None });
+    let reverse = ReadOp::Scan(ScanOp {
+        span: keyspace::Span::new("k".into(), "l".into()),
+        reverse: true,
+        rows_max: 2,
+        program: None,
+    });
     let reply = client.read(None, client.0.now(), vec![reverse], None).await.unwrap();
     let keys: Vec<String> = reply.results[0].rows.iter().map(|row| text(&row.key)).collect();
     assert_eq!(keys, ["k19", "k18"]);

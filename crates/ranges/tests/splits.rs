@@ -57,7 +57,11 @@ async fn both_sides_serve_and_survive_crashes_of_all_nodes() {
             }
             assert_eq!(rows(&client, &spans).await, 30, "seed {seed} round {round}");
             for n in 0..30 {
-                assert_eq!(client.get(&format!("k{n:02}")).await.unwrap(), Some(format!("{round}")), "seed {seed} k{n:02}");
+                assert_eq!(
+                    client.get(&format!("k{n:02}")).await.unwrap(),
+                    Some(format!("{round}")),
+                    "seed {seed} k{n:02}"
+                );
             }
         }
         for key in ["k", "k10", "k20"] {
@@ -83,7 +87,9 @@ async fn a_request_under_the_old_descriptor_is_refused_with_the_new_ones() {
     };
     for key in ["a", "z"] {
         let request = RangeRequest { range: before.id, epoch: before.epoch, body: read(key) };
-        let Err(KvError::StaleEpoch { current }) = cluster.store(1).handle(cluster::CLIENT, request).await else { panic!() };
+        let Err(KvError::StaleEpoch { current }) = cluster.store(1).handle(cluster::CLIENT, request).await else {
+            panic!()
+        };
         let spans: Vec<_> = current.iter().map(|descriptor| descriptor.span.to_string()).collect();
         assert_eq!(spans, ["[Min, m)", "[m, Max)"]);
     }

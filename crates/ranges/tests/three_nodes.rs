@@ -31,7 +31,11 @@ async fn commits_go_on_through_loss_and_crashes() {
             };
             cluster.restart(victim).await;
             for key in 0..8 {
-                assert_eq!(client.get(&format!("k{key}")).await.unwrap(), Some(format!("{round}")), "seed {seed} round {round}");
+                assert_eq!(
+                    client.get(&format!("k{key}")).await.unwrap(),
+                    Some(format!("{round}")),
+                    "seed {seed} round {round}"
+                );
             }
         }
         cluster.lose_messages(0);
@@ -69,7 +73,13 @@ async fn a_leader_that_was_cut_off_answers_nothing_stale() {
     // The old leader does not know yet. Asked directly it must not answer from what it has.
     let (descriptor, _) = cluster.store(old).lookup(&"a".into()).unwrap();
     let at = client.0.now();
-    let read = ReadRequest { at, txn: None, reads: vec![ReadOp::Get { key: "a".into(), program: None }], lock: None, bytes_max: 0 };
+    let read = ReadRequest {
+        at,
+        txn: None,
+        reads: vec![ReadOp::Get { key: "a".into(), program: None }],
+        lock: None,
+        bytes_max: 0,
+    };
     let request = RangeRequest { range: descriptor.id, epoch: descriptor.epoch, body: RangeBody::Read(read) };
     let asked = cluster.store(old);
     let stale = async { asked.handle(cluster::CLIENT, request).await };
@@ -81,7 +91,8 @@ async fn a_leader_that_was_cut_off_answers_nothing_stale() {
         let mut at = txn.start();
         loop {
             let commit = CommitRequest { writes: cluster::writes(txn, at, &[("a", Some("new"))]) };
-            let request = RangeRequest { range: descriptor.id, epoch: descriptor.epoch, body: RangeBody::CommitOneRange(commit) };
+            let request =
+                RangeRequest { range: descriptor.id, epoch: descriptor.epoch, body: RangeBody::CommitOneRange(commit) };
             match cluster.store(new).handle(cluster::CLIENT, request).await {
                 Ok(_) => return,
                 Err(rpc::KvError::Pushed { .. }) => at = client.0.now(),
@@ -225,7 +236,10 @@ async fn a_voter_is_replaced_through_a_joint_configuration() {
         client.admin("k", learner).await.unwrap();
         let leader = cluster.leader("k").await;
         let leaves = if leader == 1 { 2 } else { 1 };
-        let replace = || AdminRequest::ChangeReplicas { add: vec![replica(4, 204, ReplicaRole::Voter)], remove: vec![ReplicaId(200 + leaves)] };
+        let replace = || AdminRequest::ChangeReplicas {
+            add: vec![replica(4, 204, ReplicaRole::Voter)],
+            remove: vec![ReplicaId(200 + leaves)],
+        };
         let mut done = false;
         for _ in 0..200 {
             tokio::time::sleep(Duration::from_millis(200)).await;

@@ -37,7 +37,9 @@ async fn two_rounds_commit() {
     assert_eq!(client.get_at("a", keyspace::Timestamp(at.0 - 1)).await.unwrap().as_deref(), Some("0"));
     // Resolving again, and every repetition, is harmless.
     client.resolve(txn, Some(at), &["a"]).await.unwrap();
-    assert!(matches!(client.prewrite(writes(txn, at, &[("z", Some("1"))]), "a", None).await, Err(KvError::TxnCommitted { at: committed }) if committed == at));
+    assert!(
+        matches!(client.prewrite(writes(txn, at, &[("z", Some("1"))]), "a", None).await, Err(KvError::TxnCommitted { at: committed }) if committed == at)
+    );
     assert_eq!(client.record(txn, "a", RecordOp::Abort).await.unwrap(), TxnState::Committed { at });
 }
 
@@ -53,7 +55,10 @@ async fn a_staged_transaction_whose_coordinator_died_is_finished() {
         // Both readers, at once, meet an intent each.
         let (a, z) = tokio::join!(client.get("a"), client.get("z"));
         assert_eq!((a.unwrap().as_deref(), z.unwrap().as_deref()), (Some("1"), Some("1")));
-        assert_eq!(client.record(txn, "a", RecordOp::Query { wait: Duration::ZERO }).await.unwrap(), TxnState::Committed { at });
+        assert_eq!(
+            client.record(txn, "a", RecordOp::Query { wait: Duration::ZERO }).await.unwrap(),
+            TxnState::Committed { at }
+        );
     }
 }
 
@@ -103,7 +108,10 @@ async fn readers_wait_while_the_coordinator_shows_signs_of_life() {
     assert_eq!(state, TxnState::Committed { at });
     assert_eq!(seen.unwrap().as_deref(), Some("1"));
     let waited = started.elapsed();
-    assert!(waited > Duration::from_secs(7) && waited < Duration::from_millis(8_500), "told when it is decided: {waited:?}");
+    assert!(
+        waited > Duration::from_secs(7) && waited < Duration::from_millis(8_500),
+        "told when it is decided: {waited:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

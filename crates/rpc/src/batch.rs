@@ -83,7 +83,9 @@ pub enum NotSent {
     Closed,
     /// Too much is waiting already.
     Full,
-    TooLarge { bytes: usize },
+    TooLarge {
+        bytes: usize,
+    },
 }
 
 /// What is to leave on one stream.
@@ -229,7 +231,10 @@ mod tests {
         outbox.push_refusal(7, "no").unwrap();
         outbox.push(Kind::Request, 8, &Bytes::from_static(b"ab"), 1).unwrap();
         let batch = frames.next().now_or_never().unwrap().unwrap();
-        let expected = [(Kind::Refusal, 7, Bytes::from_static(b"no")), (Kind::Request, 8, Bytes::from_static(&[1, 2, b'a', b'b']))];
+        let expected = [
+            (Kind::Refusal, 7, Bytes::from_static(b"no")),
+            (Kind::Request, 8, Bytes::from_static(&[1, 2, b'a', b'b'])),
+        ];
         assert_eq!(messages(batch), expected);
         drop(frames);
         assert_eq!(outbox.push_refusal(9, ""), Err(NotSent::Closed));

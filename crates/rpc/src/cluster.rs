@@ -42,8 +42,14 @@ pub enum ClusterReply {
     Timestamps(TimestampReply),
     Done,
     /// The first of the allocated ids.
-    Ids { first: u64 },
-    Joined { cluster: u64, node: NodeId, nodes: Vec<NodeInfo> },
+    Ids {
+        first: u64,
+    },
+    Joined {
+        cluster: u64,
+        node: NodeId,
+        nodes: Vec<NodeInfo>,
+    },
     Heartbeat {
         nodes: Vec<NodeInfo>,
         /// Of each of these nodes, the sessions that began before this number are over: the node was declared
@@ -52,12 +58,24 @@ pub enum ClusterReply {
         /// Nobody reads at or below it any more (rule 16).
         garbage_floor: Timestamp,
     },
-    Located { descriptor: RangeDescriptor, leader: Option<NodeId> },
+    Located {
+        descriptor: RangeDescriptor,
+        leader: Option<NodeId>,
+    },
     Survey(Survey),
-    Hello { cluster: Option<u64>, node: Option<NodeId>, protocol: u32, nodes: Vec<NodeInfo> },
-    Waits { edges: Vec<WaitEdge> },
+    Hello {
+        cluster: Option<u64>,
+        node: Option<NodeId>,
+        protocol: u32,
+        nodes: Vec<NodeInfo>,
+    },
+    Waits {
+        edges: Vec<WaitEdge>,
+    },
     /// Did the wait still stand? It is broken now.
-    WaitBroken { stood: bool },
+    WaitBroken {
+        stood: bool,
+    },
 }
 
 /// Numbers and the catalog that holds at them.

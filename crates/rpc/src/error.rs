@@ -117,6 +117,12 @@ impl KvError {
 
     /// Should the router look for another replica or descriptor and ask again?
     pub fn is_routing(&self) -> bool {
-        matches!(self, KvError::NotLeader { .. } | KvError::StaleEpoch { .. } | KvError::RangeNotFound { .. } | KvError::Ambiguous { .. })
+        matches!(
+            self,
+            KvError::NotLeader { .. }
+                | KvError::StaleEpoch { .. }
+                | KvError::RangeNotFound { .. }
+                | KvError::Ambiguous { .. }
+        )
     }
 }

@@ -17,7 +17,9 @@ use tokio::sync::oneshot;
 
 use crate::cluster::{ClusterRequest, ClusterResponse, NodeInfo};
 use crate::network::is_open_to_strangers;
-use crate::{AskError, BoxFuture, Network, NetworkError, RaftEnvelope, Request, Response, Scheduler, Service, Transport, codec};
+use crate::{
+    AskError, BoxFuture, Network, NetworkError, RaftEnvelope, Request, Response, Scheduler, Service, Transport, codec,
+};
 
 /// Time after which a silent connection is given up, as the keep-alive of real connections would.
 const SILENCE: Duration = Duration::from_secs(5);
@@ -84,9 +86,11 @@ impl InProcessNetwork {
     pub fn isolate(&self, isolated: &[&str]) {
         let isolated: Vec<String> = isolated.iter().map(|address| (*address).to_owned()).collect();
         let inside = move |address: &str| isolated.iter().any(|one| one == address);
-        self.set_judge(move |passage| {
-            if inside(passage.from) == inside(passage.to) { Fate::Deliver } else { Fate::Drop }
-        });
+        self.set_judge(
+            move |passage| {
+                if inside(passage.from) == inside(passage.to) { Fate::Deliver } else { Fate::Drop }
+            },
+        );
     }
 
     /// Everything is delivered again.
@@ -208,9 +212,13 @@ async fn answer_at(
     request: Request,
 ) -> Result<Response, Lost> {
     let endpoint = wires.at(to).ok_or(Lost::Refused)?;
-    let is_another = expected.is_some_and(|node| node != endpoint.node() || cluster != endpoint.cluster.load(Ordering::Acquire));
+    let is_another =
+        expected.is_some_and(|node| node != endpoint.node() || cluster != endpoint.cluster.load(Ordering::Acquire));
     let service = endpoint.service().filter(|_| !is_another).ok_or(Lost::Refused)?;
-    assert!(expected.is_some() || is_open_to_strangers(&request), "an address can only be asked what strangers may ask");
+    assert!(
+        expected.is_some() || is_open_to_strangers(&request),
+        "an address can only be asked what strangers may ask"
+    );
     let request = codec::decode_request(codec::encode_request(&request)).expect("what was encoded can be decoded");
     let response = service.call(from, request).await;
     Ok(codec::decode_response(codec::encode_response(&response)).expect("what was encoded can be decoded"))
@@ -227,7 +235,9 @@ impl Network for InProcessEndpoint {
         let Some(address) = self.address_of(to) else {
             return Box::pin(future::ready(Err(NetworkError::Unreachable(to))));
         };
-        Box::pin(async move { self.exchange(address, Some(to), request).await.map_err(|_| NetworkError::Unreachable(to)) })
+        Box::pin(
+            async move { self.exchange(address, Some(to), request).await.map_err(|_| NetworkError::Unreachable(to)) },
+        )
     }
 
     fn send_raft(&self, to: NodeId, envelopes: Vec<RaftEnvelope>) {
@@ -240,7 +250,9 @@ impl Network for InProcessEndpoint {
                 return;
             };
             if let Some(service) = endpoint.service() {
-                let copy = |envelope| codec::decode_raft(codec::encode_raft(&envelope)).expect("what was encoded can be decoded");
+                let copy = |envelope| {
+                    codec::decode_raft(codec::encode_raft(&envelope)).expect("what was encoded can be decoded")
+                };
                 service.raft(from, envelopes.into_iter().map(copy).collect());
             }
         };
@@ -281,7 +293,9 @@ impl Transport for InProcessEndpoint {
         Box::pin(async move {
             match self.exchange(address.clone(), None, Request::Cluster(request)).await {
                 Ok(Response::Cluster(response)) => Ok(response),
-                Ok(Response::Range(_)) => Err(AskError::Refused { address, why: "the answer is of another kind".into() }),
+                Ok(Response::Range(_)) => {
+                    Err(AskError::Refused { address, why: "the answer is of another kind".into() })
+                }
                 Err(Lost::Refused) => Err(AskError::NoAnswer { address, why: "connection refused".into() }),
                 Err(Lost::Silent) => Err(AskError::NoAnswer { address, why: "no answer".into() }),
             }
@@ -306,7 +320,14 @@ mod tests {
     use keyspace::{RangeId, ReplicaId};
 
     fn info(node: u64, address: &str) -> NodeInfo {
-        NodeInfo { node: NodeId(node), rpc_address: address.into(), sql_address: String::new(), http_address: String::new(), silent_ms: 0, live: true }
+        NodeInfo {
+            node: NodeId(node),
+            rpc_address: address.into(),
+            sql_address: String::new(),
+            http_address: String::new(),
+            silent_ms: 0,
+            live: true,
+        }
     }
 
     fn pair() -> (InProcessNetwork, Vec<Arc<InProcessEndpoint>>, Vec<Arc<Echo>>) {

@@ -80,8 +80,5 @@ pub trait Service: Send + Sync + 'static {
 
 /// May somebody ask this whom we know nothing about?
 pub(crate) fn is_open_to_strangers(request: &Request) -> bool {
-    matches!(
-        request,
-        Request::Cluster(ClusterRequest::Hello { .. } | ClusterRequest::Join(_) | ClusterRequest::Survey)
-    )
+    matches!(request, Request::Cluster(ClusterRequest::Hello { .. } | ClusterRequest::Join(_) | ClusterRequest::Survey))
 }

@@ -59,7 +59,9 @@ pub enum RangeReply {
     Refreshed,
     Released,
     /// The final versions are applied at `at`.
-    Committed { at: Timestamp },
+    Committed {
+        at: Timestamp,
+    },
     Prewritten,
     Record(TxnRecord),
     Resolved,
@@ -137,7 +139,9 @@ impl LockMode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockWait {
     /// Wait in the key's queue, at most this long if a limit is given.
-    Block { timeout: Option<Duration> },
+    Block {
+        timeout: Option<Duration>,
+    },
     NoWait,
     SkipLocked,
 }
@@ -291,8 +295,14 @@ pub enum TxnState {
     /// No record, and the transaction is young enough to be alive.
     Missing,
     Pending,
-    Staging { at: Timestamp, attempt: u32, keys: Vec<Key> },
-    Committed { at: Timestamp },
+    Staging {
+        at: Timestamp,
+        attempt: u32,
+        keys: Vec<Key>,
+    },
+    Committed {
+        at: Timestamp,
+    },
     Aborted,
 }
 
@@ -325,9 +335,13 @@ pub struct CheckKeysRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CheckKeysReply {
     AllPresent,
-    Absent { key: Key },
+    Absent {
+        key: Key,
+    },
     /// A version with the transaction's start number is there: it is committed (rule 2).
-    Committed { at: Timestamp },
+    Committed {
+        at: Timestamp,
+    },
 }
 
 // ---- administration ----
@@ -337,9 +351,18 @@ pub enum AdminRequest {
     Describe,
     /// Cuts the range in two at `at`, which becomes the first key of `right`. Repeated: answers with the
     /// descriptors as they are.
-    Split { at: Key, right: RangeId, right_replicas: Vec<ReplicaId> },
-    ChangeReplicas { add: Vec<ReplicaDescriptor>, remove: Vec<ReplicaId> },
-    TransferLeader { to: NodeId },
+    Split {
+        at: Key,
+        right: RangeId,
+        right_replicas: Vec<ReplicaId>,
+    },
+    ChangeReplicas {
+        add: Vec<ReplicaDescriptor>,
+        remove: Vec<ReplicaId>,
+    },
+    TransferLeader {
+        to: NodeId,
+    },
     /// A hash over the versions at or above the garbage floor, by this replica, at its applied index.
     Checksum,
 }

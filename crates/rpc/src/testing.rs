@@ -36,10 +36,13 @@ impl Service for Echo {
         Box::pin(async move {
             match request {
                 Request::Cluster(ClusterRequest::Timestamps { count }) => {
-                    let reply = TimestampReply { first: Timestamp(from.0), count, catalog: Timestamp::ZERO, unsettled: false };
+                    let reply =
+                        TimestampReply { first: Timestamp(from.0), count, catalog: Timestamp::ZERO, unsettled: false };
                     Response::Cluster(Ok(ClusterReply::Timestamps(reply)))
                 }
-                Request::Cluster(ClusterRequest::Survey) => Response::Cluster(Ok(ClusterReply::Survey(Survey::default()))),
+                Request::Cluster(ClusterRequest::Survey) => {
+                    Response::Cluster(Ok(ClusterReply::Survey(Survey::default())))
+                }
                 Request::Cluster(_) => Response::Cluster(Err(KvError::OracleUnavailable)),
                 Request::Range(request) => Response::Range(Err(KvError::RangeNotFound { range: request.range })),
             }

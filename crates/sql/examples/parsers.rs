@@ -23,11 +23,20 @@ fn main() {
             (false, false) => neither += 1,
         }
     }
-    println!("{} statements: {} both, {only_ours} only ours, {} only sqlparser, {neither} neither", statements.len(), both.len(), only_theirs.len());
+    println!(
+        "{} statements: {} both, {only_ours} only ours, {} only sqlparser, {neither} neither",
+        statements.len(),
+        both.len(),
+        only_theirs.len()
+    );
     let bytes: usize = both.iter().map(|text| text.len()).sum();
     for (name, parse) in [("ours", &ours as &dyn Fn(&str) -> bool), ("sqlparser", &theirs)] {
         let took = fastest(|| both.iter().all(|text| parse(text)));
-        println!("{name}: {:.2} µs per statement of {} bytes", took.as_secs_f64() * 1e6 / both.len() as f64, bytes / both.len().max(1));
+        println!(
+            "{name}: {:.2} µs per statement of {} bytes",
+            took.as_secs_f64() * 1e6 / both.len() as f64,
+            bytes / both.len().max(1)
+        );
     }
     for text in only_theirs.iter().take(10) {
         println!("only sqlparser: {}", text.replace('\n', " ").chars().take(120).collect::<String>());
@@ -46,7 +55,8 @@ fn fastest(mut run: impl FnMut() -> bool) -> Duration {
 fn statements_of(file: &str) -> Vec<String> {
     let text = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{file}: {error}"));
     if file.ends_with(".jsonl") {
-        let accepted = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("one JSON object per line"));
+        let accepted =
+            text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).expect("one JSON object per line"));
         let accepted = accepted.filter(|value| value["errs"].as_array().is_none_or(Vec::is_empty));
         return accepted.filter_map(|value| value["sql"].as_str().map(str::to_owned)).collect();
     }

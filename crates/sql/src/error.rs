@@ -164,20 +164,23 @@ impl From<txn::TxnError> for SqlError {
             E::Deadlock { cycle } => SqlError::new("40P01", "deadlock detected")
                 .with_detail(cycle.iter().map(ToString::to_string).collect::<Vec<_>>().join(" waits for "))
                 .with_hint("See server log for query details."),
-            E::LockNotAvailable { timed_out: true, .. } => SqlError::new("55P03", "canceling statement due to lock timeout"),
+            E::LockNotAvailable { timed_out: true, .. } => {
+                SqlError::new("55P03", "canceling statement due to lock timeout")
+            }
             E::LockNotAvailable { timed_out: false, .. } => SqlError::new("55P03", "could not obtain lock on row"),
             E::OutcomeUnknown { why } => SqlError::new("40003", "the outcome of the transaction is unknown")
                 .with_detail(why)
                 .with_hint("It may have been committed: look before you repeat it."),
-            E::Unavailable { why } => SqlError::new("57P03", why).with_hint("A quorum of replicas must be up; see cairn status."),
+            E::Unavailable { why } => {
+                SqlError::new("57P03", why).with_hint("A quorum of replicas must be up; see cairn status.")
+            }
             E::Evaluation { error } => match expr::EvalError::decode(&error) {
                 Some(error) => error.into(),
                 None => SqlError::new("XX000", "a pushed-down expression failed with an unreadable error"),
             },
             E::KeyExists { .. } => SqlError::new("23505", "duplicate key value violates unique constraint"),
-            E::SnapshotTooOld { at, floor } => {
-                SqlError::new("72000", "snapshot too old").with_detail(format!("Reading at {at}; versions are kept from {floor} on."))
-            }
+            E::SnapshotTooOld { at, floor } => SqlError::new("72000", "snapshot too old")
+                .with_detail(format!("Reading at {at}; versions are kept from {floor} on.")),
             E::ReadOnly => SqlError::new("25006", "cannot execute a writing statement in a read-only transaction"),
             E::OutOfMemory { why } => SqlError::new("53200", "out of memory").with_detail(why),
             E::Corrupt { what } => SqlError::new("XX001", what),

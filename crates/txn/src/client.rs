@@ -6,9 +6,9 @@ use std::time::Duration;
 use env::{Budget, Env};
 use keyspace::{Key, NodeId, ReplicaId, Timestamp, TxnId};
 use parking_lot::Mutex;
-use rpc::{KvResult, Network};
 use rpc::cluster::IdKind;
 use rpc::range::{AdminRequest, RangeBody, RangeReply};
+use rpc::{KvResult, Network};
 
 use crate::buffer::Buffer;
 use crate::metrics::Metrics;

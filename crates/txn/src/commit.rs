@@ -97,10 +97,11 @@ impl Commit<'_> {
         assert!(!mutations.is_empty(), "the buffer is not empty");
         let anchor = mutations[0].key.clone();
         if rest.is_none()
-            && let Some(at) = self.in_one_range(mutations).await? {
-                metrics.commits_one_range.inc();
-                return Ok(at);
-            }
+            && let Some(at) = self.in_one_range(mutations).await?
+        {
+            metrics.commits_one_range.inc();
+            return Ok(at);
+        }
         self.over_several_ranges(anchor).await
     }
 
@@ -139,10 +140,9 @@ impl Commit<'_> {
     /// Fetches the next number to try, and makes what was used hold there. `above`: what refused the last one.
     async fn move_on(&mut self, refused: Option<KvError>) -> TxnResult<()> {
         if self.attempt >= ATTEMPTS_MAX {
-            return Err(refused.map_or_else(
-                || TxnError::serialization("too many attempts", None, None),
-                TxnError::from,
-            ));
+            return Err(
+                refused.map_or_else(|| TxnError::serialization("too many attempts", None, None), TxnError::from)
+            );
         }
         if let Some(refused) = &refused {
             self.may_move_past(refused)?;

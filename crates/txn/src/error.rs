@@ -65,7 +65,9 @@ impl From<KvError> for TxnError {
     fn from(error: KvError) -> TxnError {
         let conflict = TxnError::serialization;
         match error {
-            KvError::Pushed { key, .. } => conflict("a concurrent transaction read what this one writes", Some(key), None),
+            KvError::Pushed { key, .. } => {
+                conflict("a concurrent transaction read what this one writes", Some(key), None)
+            }
             KvError::WriteTooOld { key, .. } => conflict("concurrent update", Some(key), None),
             KvError::ReadChanged { key, .. } => conflict("read/write dependencies among transactions", Some(key), None),
             KvError::LockLost { key } => conflict("a row lock was lost with the node that kept it", Some(key), None),

@@ -36,7 +36,10 @@ impl Metrics {
             refreshes_failed: counter("refreshes_failed", "Refreshes that found a change"),
             statement_restarts: counter("statement_restarts", "Statements that ran again after a lock was granted"),
             retries_pushed: counter("retries_pushed", "Commit numbers refused because of a read"),
-            retries_newer_version: counter("retries_newer_version", "Commit numbers refused because of a newer version"),
+            retries_newer_version: counter(
+                "retries_newer_version",
+                "Commit numbers refused because of a newer version",
+            ),
             serialization_failures: counter("serialization_failures", "Commits that ended in 40001"),
             buffer_spills: counter("buffer_spills", "Write buffers written out because they outgrew their memory"),
             route_corrections: counter("route_corrections", "Times a range corrected the range cache"),

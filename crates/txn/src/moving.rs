@@ -25,9 +25,10 @@ impl Core {
         assert!(stamp.at > old.at, "the oracle's numbers grow");
         let same_catalog = stamp.catalog == old.catalog && !stamp.unsettled && !old.unsettled;
         if let (false, Some(guard)) = (same_catalog, guard)
-            && !guard.holds_at(stamp).await? {
-                return Err(TxnError::SchemaChanged);
-            }
+            && !guard.holds_at(stamp).await?
+        {
+            return Err(TxnError::SchemaChanged);
+        }
         Ok(stamp)
     }
 
@@ -71,9 +72,8 @@ impl Core {
 
     async fn refresh_spans(&self, spans: Vec<Span>, from: Timestamp, to: Timestamp) -> TxnResult<()> {
         self.client.metrics.refreshes.inc();
-        let request = |spans: &[Span]| {
-            RangeBody::Refresh(RefreshRequest { txn: self.id, spans: spans.to_vec(), from, to })
-        };
+        let request =
+            |spans: &[Span]| RangeBody::Refresh(RefreshRequest { txn: self.id, spans: spans.to_vec(), from, to });
         let answers = self.client.router.scatter(spans, request).await;
         let failures = answers.into_iter().filter_map(|(_, answer)| answer.err());
         // A change that was found is certain; a range that did not answer may be asked again.

@@ -179,7 +179,9 @@ impl Core {
                 }
             };
             if reply.results.is_empty() || reply.results.len() > ask.len() {
-                return Err(TxnError::Corrupt { what: format!("{} answers to {} reads", reply.results.len(), ask.len()) });
+                return Err(TxnError::Corrupt {
+                    what: format!("{} answers to {} reads", reply.results.len(), ask.len()),
+                });
             }
             done += reply.results.len();
             let seen = self.note_newer(&mut found.newer, &reply, at);

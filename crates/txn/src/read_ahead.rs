@@ -37,9 +37,10 @@ enum State {
 impl Piece {
     fn poll(&mut self, context: &mut Context<'_>) {
         if let State::Open(request) = &mut self.state
-            && let Poll::Ready(answer) = request.as_mut().poll(context) {
-                self.state = State::There(answer);
-            }
+            && let Poll::Ready(answer) = request.as_mut().poll(context)
+        {
+            self.state = State::There(answer);
+        }
     }
 }
 

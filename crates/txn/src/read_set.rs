@@ -59,16 +59,17 @@ impl ReadSet {
         }
         // The pages of one scan become one span.
         if self.reads.len() > self.statement
-            && let Some(Read::Range(last)) = self.reads.last_mut() {
-                if last.end == span.start {
-                    last.end = span.end;
-                    return;
-                }
-                if span.end == last.start {
-                    last.start = span.start;
-                    return;
-                }
+            && let Some(Read::Range(last)) = self.reads.last_mut()
+        {
+            if last.end == span.start {
+                last.end = span.end;
+                return;
             }
+            if span.end == last.start {
+                last.start = span.start;
+                return;
+            }
+        }
         self.reads.push(Read::Range(span));
         self.bound();
     }

@@ -26,10 +26,9 @@ pub(crate) async fn finish(
         .buffer_unordered(PARALLEL_MAX)
         .fold(true, async |all, applied| all && applied)
         .await;
-    if all_applied
-        && let Err(error) = record(client, txn, anchor, RecordOp::Forget).await {
-            tracing::debug!(%txn, %error, "a record that is no longer needed stays");
-        }
+    if all_applied && let Err(error) = record(client, txn, anchor, RecordOp::Forget).await {
+        tracing::debug!(%txn, %error, "a record that is no longer needed stays");
+    }
 }
 
 /// `true` when every range has applied it.

@@ -379,9 +379,10 @@ impl Router {
     async fn look_again(&self, route: &Arc<Route>, patience: &Patience) -> KvResult<bool> {
         let round = route.descriptor.replicas.len().max(1) as u32;
         if patience.tries.is_multiple_of(round)
-            && let Ok((descriptor, leader)) = self.directory.locate(&route.span().start).await {
-                self.learn(descriptor, leader);
-            }
+            && let Ok((descriptor, leader)) = self.directory.locate(&route.span().start).await
+        {
+            self.learn(descriptor, leader);
+        }
         let cached = self.cached(&route.span().start);
         Ok(!cached.is_some_and(|cached| cached.descriptor == route.descriptor))
     }

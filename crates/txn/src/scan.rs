@@ -170,7 +170,14 @@ impl Scan {
         }
     }
 
-    fn question(&self, route: Arc<Route>, span: Span, at: Timestamp, lock: Option<LockSpec>, rows_max: u64) -> Question {
+    fn question(
+        &self,
+        route: Arc<Route>,
+        span: Span,
+        at: Timestamp,
+        lock: Option<LockSpec>,
+        rows_max: u64,
+    ) -> Question {
         let (reverse, program) = (self.spec.reverse, self.spec.program.clone());
         Question { route, scan: ScanOp { span, reverse, rows_max, program }, at, lock }
     }
@@ -242,7 +249,9 @@ impl Scan {
         if state.buffer.page(piece, false, self.below, 1)?.entries.is_empty() {
             return Ok(());
         }
-        Err(TxnError::NotSupported { what: "a program that runs at the range over rows written by the transaction".to_owned() })
+        Err(TxnError::NotSupported {
+            what: "a program that runs at the range over rows written by the transaction".to_owned(),
+        })
     }
 
     /// The next rows out of what is fetched and what is buffered.
@@ -281,7 +290,11 @@ impl Scan {
 
 async fn next_range(core: &Core, left: &Span, reverse: bool, patience: &mut Patience) -> TxnResult<Arc<Route>> {
     let router = &core.client.router;
-    Ok(if reverse { router.route_before(&left.end, patience).await? } else { router.route(&left.start, patience).await? })
+    Ok(if reverse {
+        router.route_before(&left.end, patience).await?
+    } else {
+        router.route(&left.start, patience).await?
+    })
 }
 
 /// A page of one range.

@@ -171,8 +171,7 @@ async fn long_scans_read_ahead() {
         if reverse {
             keys.reverse();
         }
-        let expected: Vec<Key> =
-            (0..6000).map(|n| if n == 3100 { Key::from("03100+") } else { name(n) }).collect();
+        let expected: Vec<Key> = (0..6000).map(|n| if n == 3100 { Key::from("03100+") } else { name(n) }).collect();
         assert!(keys == expected);
     }
 }

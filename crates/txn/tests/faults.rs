@@ -47,7 +47,9 @@ async fn run(seed: u64) {
         ..Knobs::default()
     };
     let env = fake::env_with(knobs);
-    (0..seed).for_each(|_| { env.random_u64(); });
+    (0..seed).for_each(|_| {
+        env.random_u64();
+    });
     let fake = Fake::new(env.clone(), NODES, [account(4), account(8), Key::from("y")]);
     let client = fake.client(NodeId(1));
     let fill = client.begin(TxnOptions::default()).await.unwrap();
@@ -184,7 +186,8 @@ async fn transfer(env: &Env, client: &TxnClient, receipt: Key) -> TxnResult<bool
 
 async fn read(txn: &Transaction, key: &Key, locks: bool) -> TxnResult<i64> {
     let lock = LockSpec { mode: LockMode::NoKeyUpdate, wait: LockWait::Block { timeout: None }, absent_too: false };
-    let value = txn.get_many(std::slice::from_ref(key), locks.then_some(lock), Visible::EarlierStatements, false).await?;
+    let value =
+        txn.get_many(std::slice::from_ref(key), locks.then_some(lock), Visible::EarlierStatements, false).await?;
     Ok(amount(value[0].as_ref().unwrap()))
 }
 
@@ -204,7 +207,10 @@ async fn check(fake: &Fake, client: &TxnClient, ledger: &Ledger, seed: u64) {
     let ledger = ledger.lock();
     for (receipt, told) in ledger.iter() {
         let is_there = receipts.contains_key(receipt);
-        assert!(*told == Told::Unknown || is_there == (*told == Told::Committed), "seed {seed}: {receipt} was told {told:?}");
+        assert!(
+            *told == Told::Unknown || is_there == (*told == Told::Committed),
+            "seed {seed}: {receipt} was told {told:?}"
+        );
     }
     let ends = ledger.values().filter(|told| **told != Told::Failed).count() as u64;
     assert_eq!(ends, CLIENTS * TRANSFERS, "seed {seed}");

@@ -36,8 +36,8 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use txn::fake::{self, Fake, Fault, Step};
 use txn::{
-    Isolation, LockMode, LockSpec, LockWait, Savepoint, ScanSpec, SchemaGuard, Stamp, Transaction, TxnClient, TxnOptions, TxnResult,
-    Visible,
+    Isolation, LockMode, LockSpec, LockWait, Savepoint, ScanSpec, SchemaGuard, Stamp, Transaction, TxnClient,
+    TxnOptions, TxnResult, Visible,
 };
 
 macro_rules! stories {
@@ -121,7 +121,8 @@ impl Runner {
     fn settle(&mut self) -> String {
         self.runtime.block_on(async { tokio::time::sleep(Duration::from_micros(1)).await });
         let mut out = String::new();
-        let done: Vec<String> = self.waiting.iter().filter(|(_, task)| task.is_finished()).map(|(name, _)| name.clone()).collect();
+        let done: Vec<String> =
+            self.waiting.iter().filter(|(_, task)| task.is_finished()).map(|(name, _)| name.clone()).collect();
         for name in done {
             let result = self.runtime.block_on(self.waiting.remove(&name).unwrap());
             let result = result.unwrap_or_else(|_| "was dropped".to_owned());
@@ -175,7 +176,10 @@ impl Runner {
                 let metrics = self.env.metrics().render();
                 let value = |name: &String| {
                     let name = format!("cairn_txn_{name}_total ");
-                    let total = metrics.lines().filter_map(|line| line.strip_prefix(&name)).filter_map(|n| n.parse::<u64>().ok());
+                    let total = metrics
+                        .lines()
+                        .filter_map(|line| line.strip_prefix(&name))
+                        .filter_map(|n| n.parse::<u64>().ok());
                     total.sum::<u64>()
                 };
                 return Ok(lines(words.rest().iter().map(|name| format!("{name} {}", value(name))).collect()));
@@ -208,7 +212,9 @@ impl Runner {
         let txn = open.txn.clone();
         let task: BoxFuture<'static, TxnResult<String>> = match command {
             "statement" => Box::pin(async move { txn.begin_statement().await.map(|()| String::new()) }),
-            "restart" => Box::pin(async move { txn.restart_statement().await.map(|()| format!("at {}", txn.stamp().at)) }),
+            "restart" => {
+                Box::pin(async move { txn.restart_statement().await.map(|()| format!("at {}", txn.stamp().at)) })
+            }
             "command" => {
                 txn.next_command();
                 return Ok(String::new());
@@ -267,7 +273,9 @@ impl Runner {
                 let savepoint = *open.savepoints.get(&words.next()?).ok_or("no such savepoint")?;
                 Box::pin(async move { txn.rollback_to(savepoint).await.map(|()| String::new()) })
             }
-            "locks" => return Ok(lines(txn.locks().iter().map(|(key, mode)| format!("{} {mode:?}", text(key))).collect())),
+            "locks" => {
+                return Ok(lines(txn.locks().iter().map(|(key, mode)| format!("{} {mode:?}", text(key))).collect()));
+            }
             "stamp" => return Ok(format!("{} catalog {}", txn.stamp().at, txn.stamp().catalog)),
             "bytes" => return Ok(txn.buffered_bytes().to_string()),
             "catalog" => {
@@ -314,16 +322,22 @@ impl Runner {
         match how {
             "commit" => {
                 let guard = open.guard;
-                self.start(name, Box::pin(async move {
-                    let at = txn.commit().await;
-                    drop(guard);
-                    Ok(format!("committed {}", at?))
-                }))
+                self.start(
+                    name,
+                    Box::pin(async move {
+                        let at = txn.commit().await;
+                        drop(guard);
+                        Ok(format!("committed {}", at?))
+                    }),
+                )
             }
-            "rollback" => self.start(name, Box::pin(async move {
-                txn.rollback().await;
-                Ok(String::new())
-            })),
+            "rollback" => self.start(
+                name,
+                Box::pin(async move {
+                    txn.rollback().await;
+                    Ok(String::new())
+                }),
+            ),
             "abandon" => {
                 let _guard = self.runtime.enter();
                 let mut commit = Box::pin(txn.commit());
@@ -358,7 +372,8 @@ impl Drop for Runner {
 
 /// Polls once; `true` if it waits. Then it is dropped.
 async fn waits_at_first<F: Future + Unpin>(future: &mut F) -> bool {
-    std::future::poll_fn(|context| std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(context).is_pending())).await
+    std::future::poll_fn(|context| std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(context).is_pending()))
+        .await
 }
 
 fn describe(error: &txn::TxnError) -> String {

@@ -130,7 +130,10 @@ pub async fn run(arguments: RunArguments) -> Result<(), Failure> {
     if let Some(limit) = arguments.outage_max
         && tally.worst_gap.as_secs_f64() > limit
     {
-        return Err(Failure::new(format!("writes stood still for {:.2} s, more than {limit} s", tally.worst_gap.as_secs_f64())));
+        return Err(Failure::new(format!(
+            "writes stood still for {:.2} s, more than {limit} s",
+            tally.worst_gap.as_secs_f64()
+        )));
     }
     Ok(())
 }
@@ -138,7 +141,8 @@ pub async fn run(arguments: RunArguments) -> Result<(), Failure> {
 pub async fn check(arguments: CheckArguments) -> Result<(), Failure> {
     let mut history = BTreeMap::new();
     if let Some(path) = &arguments.log {
-        let file = File::open(path).map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))?;
+        let file =
+            File::open(path).map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))?;
         for line in BufReader::new(file).lines() {
             let line = line?;
             let mut words = line.split_whitespace().skip(1);
@@ -194,10 +198,11 @@ impl Worker {
         let target = (source + self.rng.random_range(1..self.accounts)) % self.accounts;
         let amount = self.rng.random_range(1..=10_i64);
         // An answer that never comes must not end the run.
-        let (outcome, why) = match tokio::time::timeout(Duration::from_secs(30), transfer(client, id, source, target, amount)).await {
-            Ok(done) => done,
-            Err(_) => (Outcome::Info, Some("no answer for 30 s".to_owned())),
-        };
+        let (outcome, why) =
+            match tokio::time::timeout(Duration::from_secs(30), transfer(client, id, source, target, amount)).await {
+                Ok(done) => done,
+                Err(_) => (Outcome::Info, Some("no answer for 30 s".to_owned())),
+            };
         Attempt { outcome, id, finished: Instant::now(), latency: started.elapsed(), why }
     }
 }
@@ -208,8 +213,12 @@ async fn transfer(client: &Client, id: i64, source: i32, target: i32, amount: i6
         let take = "UPDATE bank_accounts SET balance = balance - $2 WHERE id = $1 AND balance >= $2";
         let taken = client.execute(take, &[&source, &amount]).await?;
         if taken == 1 {
-            client.execute("UPDATE bank_accounts SET balance = balance + $2 WHERE id = $1", &[&target, &amount]).await?;
-            client.execute("INSERT INTO bank_ledger VALUES ($1, $2, $3, $4)", &[&id, &source, &target, &amount]).await?;
+            client
+                .execute("UPDATE bank_accounts SET balance = balance + $2 WHERE id = $1", &[&target, &amount])
+                .await?;
+            client
+                .execute("INSERT INTO bank_ledger VALUES ($1, $2, $3, $4)", &[&id, &source, &target, &amount])
+                .await?;
         }
         Ok::<u64, tokio_postgres::Error>(taken)
     };
@@ -230,7 +239,9 @@ async fn transfer(client: &Client, id: i64, source: i32, target: i32, amount: i6
         Err(error) => {
             let Failure(why) = connect::describe(&error);
             // 40003 says that the outcome is unknown; every other answer of the server says that it failed.
-            let definite = error.code().is_some_and(|code| !matches!(code.code(), "40003" | "57P01" | "57P02") && !code.code().starts_with("08"));
+            let definite = error.code().is_some_and(|code| {
+                !matches!(code.code(), "40003" | "57P01" | "57P02") && !code.code().starts_with("08")
+            });
             (if definite || taken != 1 { Outcome::Fail } else { Outcome::Info }, Some(why))
         }
     }
@@ -245,7 +256,10 @@ async fn watch_sum(config: Arc<Config>, expected: i64, end: Instant) -> Result<u
             continue;
         };
         while Instant::now() < end {
-            let read = tokio::time::timeout(Duration::from_secs(10), client.query_one("SELECT sum(balance)::bigint FROM bank_accounts", &[]));
+            let read = tokio::time::timeout(
+                Duration::from_secs(10),
+                client.query_one("SELECT sum(balance)::bigint FROM bank_accounts", &[]),
+            );
             let Ok(Ok(row)) = read.await else { break };
             let sum: i64 = row.get(0);
             if sum != expected {
@@ -343,7 +357,13 @@ impl Tally {
             let last = self.latencies_us.len().saturating_sub(1);
             self.latencies_us.get((last as f64 * quantile) as usize).map_or(0.0, |us| *us as f64 / 1000.0)
         };
-        println!("      latency ms: p50 {:.2}, p99 {:.2}, max {:.2}; worst write outage {:.2} s", at(0.5), at(0.99), at(1.0), self.worst_gap.as_secs_f64());
+        println!(
+            "      latency ms: p50 {:.2}, p99 {:.2}, max {:.2}; worst write outage {:.2} s",
+            at(0.5),
+            at(0.99),
+            at(1.0),
+            self.worst_gap.as_secs_f64()
+        );
         for (why, times) in &self.reasons {
             println!("      {times} x {why}");
         }
@@ -374,7 +394,10 @@ async fn verify(config: &Config, history: &BTreeMap<i64, Outcome>) -> Result<(),
     for row in &balances {
         let (id, balance): (i32, i64) = (row.get(0), row.get(1));
         if expected.get(&id) != Some(&balance) {
-            return Err(Failure::new(format!("VIOLATION: account {id} has {balance}, its ledger says {}", expected[&id])));
+            return Err(Failure::new(format!(
+                "VIOLATION: account {id} has {balance}, its ledger says {}",
+                expected[&id]
+            )));
         }
     }
     let sum: i64 = balances.iter().map(|row| row.get::<_, i64>(1)).sum();

@@ -33,7 +33,11 @@ impl Node {
         let mut line = String::new();
         let stdout = child.stdout.take().expect("its output is piped");
         BufReader::new(stdout).read_line(&mut line).expect("its output can be read");
-        let url = line.trim().strip_prefix("ready: ").unwrap_or_else(|| panic!("the first line is the ready line, not {line:?}")).to_owned();
+        let url = line
+            .trim()
+            .strip_prefix("ready: ")
+            .unwrap_or_else(|| panic!("the first line is the ready line, not {line:?}"))
+            .to_owned();
         Node { child, url, sql, rpc, http }
     }
 

@@ -18,8 +18,13 @@ pub struct Count {
 /// Runs all of a file's records in a new database named after it.
 pub async fn run_file(url: &str, file: &Path, failures_shown: usize) -> Result<Count, String> {
     let records = sqllogictest::parse_file::<DefaultColumnType>(file).map_err(|error| error.to_string())?;
-    let name: String =
-        file.to_string_lossy().chars().rev().take(50).map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect();
+    let name: String = file
+        .to_string_lossy()
+        .chars()
+        .rev()
+        .take(50)
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' })
+        .collect();
     let admin = connect(url).await?;
     let database = format!("slt_{}", name.chars().rev().collect::<String>());
     admin.batch_execute(&format!("DROP DATABASE IF EXISTS {database}")).await.map_err(text)?;

@@ -19,7 +19,9 @@ pub(crate) use arithmetic::compare_date_timestamp;
 pub(crate) use calendar::{Civil, days_from_civil, days_in_month, split_timestamp, timestamp_of};
 pub(crate) use format::{DAY_NAMES, MONTH_NAMES};
 pub use format::{DateFormat, DateOrder, DateStyle, IntervalStyle};
-pub(crate) use format::{write_date, write_interval, write_json_moment, write_time, write_timestamp, write_timestamptz, write_timetz};
+pub(crate) use format::{
+    write_date, write_interval, write_json_moment, write_time, write_timestamp, write_timestamptz, write_timetz,
+};
 pub(crate) use interval::parse_interval;
 pub(crate) use parse::{parse_date, parse_time, parse_timestamp, parse_timestamptz, parse_timetz};
 pub use zone::{Abbreviation, TimeZone, abbreviations, zone_names};

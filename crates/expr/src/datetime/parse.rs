@@ -265,7 +265,8 @@ impl<'a> Reader<'a> {
                 FieldKind::Date => {
                     // A time may come with a date, either in front of it or at the very end.
                     let near_time = fields.get(1).is_some_and(|next| next.kind == FieldKind::Time);
-                    let last_is_date = fields.len() >= 2 && fields.last().is_some_and(|last| last.kind == FieldKind::Date);
+                    let last_is_date =
+                        fields.len() >= 2 && fields.last().is_some_and(|last| last.kind == FieldKind::Date);
                     self.date_field(&field.text, at == 0 && (near_time || last_is_date))?;
                 }
                 FieldKind::Time => {

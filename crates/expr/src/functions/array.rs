@@ -16,7 +16,8 @@ fn dimension(array: &ArrayValue, number: i32) -> Option<(i32, i32)> {
 const SHAPE: Table = &[
     scalar!("array_length", |array: &ArrayValue, at: i32| dimension(array, at).map(|(length, _)| length)),
     scalar!("array_lower", |array: &ArrayValue, at: i32| dimension(array, at).map(|(_, lower)| lower)),
-    scalar!("array_upper", |array: &ArrayValue, at: i32| dimension(array, at).map(|(length, lower)| lower + length - 1)),
+    scalar!("array_upper", |array: &ArrayValue, at: i32| dimension(array, at)
+        .map(|(length, lower)| lower + length - 1)),
     scalar!("array_cardinality", |array: &ArrayValue| array.elements.len() as i32),
     scalar!("array_ndims", |array: &ArrayValue| {
         let count = array.dimensions.len() as i32;
@@ -35,7 +36,13 @@ fn same(a: &Datum, b: &Datum, element: SqlType) -> bool {
 
 fn one_dimension(array: &ArrayValue, doing: &str) -> EvalResult<()> {
     if array.dimensions.len() > 1 {
-        return Err(EvalError::new("0A000", format!("{doing} elements {} multidimensional arrays is not supported", if doing == "searching for" { "in" } else { "from" })));
+        return Err(EvalError::new(
+            "0A000",
+            format!(
+                "{doing} elements {} multidimensional arrays is not supported",
+                if doing == "searching for" { "in" } else { "from" }
+            ),
+        ));
     }
     Ok(())
 }
@@ -159,15 +166,18 @@ fn concatenate(a: &Datum, b: &Datum) -> EvalResult<Datum> {
     if b.elements.is_empty() {
         return Ok(Datum::Array(a.clone()));
     }
-    let incompatible = |detail: String| EvalError::new("2202E", "cannot concatenate incompatible arrays").with_detail(detail);
-    let differing = || incompatible("Arrays with differing dimensions are not compatible for concatenation.".to_owned());
+    let incompatible =
+        |detail: String| EvalError::new("2202E", "cannot concatenate incompatible arrays").with_detail(detail);
+    let differing =
+        || incompatible("Arrays with differing dimensions are not compatible for concatenation.".to_owned());
     let (da, db) = (&a.dimensions[..], &b.dimensions[..]);
     let (mut dimensions, inner_a, inner_b, first) = match da.len() as i32 - db.len() as i32 {
         0 => (da.to_vec(), &da[1..], &db[1..], da[0].0.checked_add(db[0].0)),
         1 => (da.to_vec(), &da[1..], db, da[0].0.checked_add(1)),
         -1 => (db.to_vec(), da, &db[1..], db[0].0.checked_add(1)),
         _ => {
-            let detail = format!("Arrays of {} and {} dimensions are not compatible for concatenation.", da.len(), db.len());
+            let detail =
+                format!("Arrays of {} and {} dimensions are not compatible for concatenation.", da.len(), db.len());
             return Err(incompatible(detail));
         }
     };
@@ -178,11 +188,18 @@ fn concatenate(a: &Datum, b: &Datum) -> EvalResult<Datum> {
     Ok(shaped(a.element, dimensions, a.elements.iter().chain(&b.elements).cloned().collect()))
 }
 
-fn fill(call: &Call<'_>, value: &Datum, lengths: Option<&ArrayValue>, lowers: Option<&ArrayValue>) -> EvalResult<Datum> {
-    let lengths = lengths.ok_or_else(|| EvalError::new("22004", "dimension array or low bound array cannot be null"))?;
+fn fill(
+    call: &Call<'_>,
+    value: &Datum,
+    lengths: Option<&ArrayValue>,
+    lowers: Option<&ArrayValue>,
+) -> EvalResult<Datum> {
+    let lengths =
+        lengths.ok_or_else(|| EvalError::new("22004", "dimension array or low bound array cannot be null"))?;
     let numbers = |array: &ArrayValue| -> EvalResult<Vec<i32>> {
         if array.dimensions.len() > 1 {
-            return Err(EvalError::new("2202E", "wrong number of array subscripts").with_detail("Dimension array must be one dimensional."));
+            return Err(EvalError::new("2202E", "wrong number of array subscripts")
+                .with_detail("Dimension array must be one dimensional."));
         }
         let number = |element: &Datum| match element {
             Datum::Int4(number) => Ok(*number),
@@ -200,7 +217,8 @@ fn fill(call: &Call<'_>, value: &Datum, lengths: Option<&ArrayValue>, lowers: Op
         None => vec![1; lengths.len()],
     };
     if lowers.len() != lengths.len() {
-        return Err(EvalError::new("2202E", "wrong number of array subscripts").with_detail("Low bound array has different size than dimensions array."));
+        return Err(EvalError::new("2202E", "wrong number of array subscripts")
+            .with_detail("Low bound array has different size than dimensions array."));
     }
     let total = lengths.iter().try_fold(1_usize, |total, length| total.checked_mul(usize::try_from(*length).ok()?));
     let total = total.filter(|total| *total < 1 << 27).ok_or_else(too_large)?;
@@ -266,9 +284,8 @@ pub(crate) fn split(text: &str, separator: Option<&str>, null: Option<&str>) -> 
 
 /// Puts arrays of one shape together into one with a dimension more.
 pub fn nest_arrays(element: SqlType, values: Vec<Datum>) -> EvalResult<Datum> {
-    let mismatch = || {
-        EvalError::new("2202E", "multidimensional arrays must have array expressions with matching dimensions")
-    };
+    let mismatch =
+        || EvalError::new("2202E", "multidimensional arrays must have array expressions with matching dimensions");
     let mut inner: Option<Vec<(i32, i32)>> = None;
     let (mut elements, mut count) = (Vec::new(), 0);
     for value in values {

@@ -318,7 +318,8 @@ fn zone_or_offset(name: &str) -> EvalResult<TimeZone> {
         Some(offset) => Ok(TimeZone::fixed(offset)),
         None if name.starts_with(|c: char| c.is_ascii_digit()) => {
             let message = format!("invalid input syntax for type numeric time zone: \"{name}\"");
-            Err(EvalError::new("22023", message).with_hint("Numeric time zones must have \"-\" or \"+\" as first character."))
+            Err(EvalError::new("22023", message)
+                .with_hint("Numeric time zones must have \"-\" or \"+\" as first character."))
         }
         None => zone(name),
     }

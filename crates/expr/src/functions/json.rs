@@ -59,7 +59,9 @@ const STEPS: Table = &[
     scalar!("jsonb_object_field", |json: &Jsonb, key: &str| json.field(key).cloned()),
     scalar!("jsonb_object_field_text", |json: &Jsonb, key: &str| json.field(key).and_then(Jsonb::as_text)),
     scalar!("jsonb_array_element", |json: &Jsonb, index: i32| json.element(i64::from(index)).cloned()),
-    scalar!("jsonb_array_element_text", |json: &Jsonb, index: i32| json.element(i64::from(index)).and_then(Jsonb::as_text)),
+    scalar!("jsonb_array_element_text", |json: &Jsonb, index: i32| json
+        .element(i64::from(index))
+        .and_then(Jsonb::as_text)),
     scalar!("jsonb_extract_path", |json: &Jsonb, path: &ArrayValue| {
         steps(path).and_then(|steps| value_at(json, &steps).cloned())
     }),
@@ -98,7 +100,9 @@ fn contains(a: &Jsonb, b: &Jsonb) -> bool {
             wanted.iter().all(|value| have.iter().any(|element| contains_value(element, value)))
         }
         // A scalar document is like an array of it, but no array is like a scalar.
-        (Jsonb::Array(have), scalar) if !matches!(scalar, Jsonb::Object(_)) => have.iter().any(|element| element == scalar),
+        (Jsonb::Array(have), scalar) if !matches!(scalar, Jsonb::Object(_)) => {
+            have.iter().any(|element| element == scalar)
+        }
         (Jsonb::Object(_), _) | (_, Jsonb::Object(_) | Jsonb::Array(_)) => false,
         _ => a == b,
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::native::{Call, Table, scalar};
-use crate::datetime::{write_json_moment};
+use crate::datetime::write_json_moment;
 use crate::json::{Jsonb, escape_into, parse};
 use crate::{ArrayValue, Datum, EvalContext, EvalError, EvalResult, Numeric, SqlType};
 
@@ -200,7 +200,8 @@ fn build_object_text(call: &Call<'_>, args: &[&Datum]) -> EvalResult<String> {
         let at = number * 2;
         out.push_str(if number > 0 { ", " } else { "" });
         if pair[0].is_null() {
-            return Err(EvalError::new("22023", format!("argument {} cannot be null", at + 1)).with_hint("Object keys should be text."));
+            return Err(EvalError::new("22023", format!("argument {} cannot be null", at + 1))
+                .with_hint("Object keys should be text."));
         }
         // Writing to a string cannot fail.
         let _ = escape_into(&mut out, &key_of(pair[0], call.arg_type(at), call.ctx)?);
@@ -236,7 +237,9 @@ fn pair(key: &Datum, value: &Datum) -> EvalResult<(Arc<str>, Option<Arc<str>>)> 
 fn pairs_of_list(list: &ArrayValue) -> EvalResult<Pairs> {
     match list.dimensions[..] {
         [] => return Ok(Vec::new()),
-        [(length, _)] if length % 2 != 0 => return Err(EvalError::new("2202E", "array must have even number of elements")),
+        [(length, _)] if length % 2 != 0 => {
+            return Err(EvalError::new("2202E", "array must have even number of elements"));
+        }
         [_] | [_, (2, _)] => {}
         [_, _] => return Err(EvalError::new("2202E", "array must have two columns")),
         _ => return Err(EvalError::new("2202E", "wrong number of array subscripts")),

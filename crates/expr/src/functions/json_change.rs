@@ -12,7 +12,11 @@ pub(super) const FUNCTIONS: &[Table] = &[&[
     scalar!("jsonb_delete", |json: &Jsonb, key: &str| delete_keys(json, &[key])),
     scalar!("jsonb_delete_array", |json: &Jsonb, keys: &ArrayValue| {
         one_dimension(keys)?;
-        let keys: Vec<&str> = keys.elements.iter().filter_map(|key| if let Datum::Text(key) = key { Some(&**key) } else { None }).collect();
+        let keys: Vec<&str> = keys
+            .elements
+            .iter()
+            .filter_map(|key| if let Datum::Text(key) = key { Some(&**key) } else { None })
+            .collect();
         delete_keys(json, &keys)
     }),
     scalar!("jsonb_delete_idx", |json: &Jsonb, index: i32| match json {
@@ -26,18 +30,25 @@ pub(super) const FUNCTIONS: &[Table] = &[&[
         Jsonb::Object(_) => Err(EvalError::new("22023", "cannot delete from object using integer index")),
         _ => Err(EvalError::new("22023", "cannot delete from scalar")),
     }),
-    scalar!("jsonb_delete_path", |json: &Jsonb, path: &ArrayValue| {
-        delete_path(json, path)
-    }),
+    scalar!("jsonb_delete_path", |json: &Jsonb, path: &ArrayValue| { delete_path(json, path) }),
     scalar!("jsonb_set", |json: &Jsonb, path: &ArrayValue, new: &Jsonb, create: bool| set(json, path, new, create)),
     scalar!("jsonb_insert", |json: &Jsonb, path: &ArrayValue, new: &Jsonb, after: bool| {
         one_dimension(path)?;
         no_scalar(json, "cannot set path in scalar")?;
         change_at(json, &path_of(path)?, &Change::Insert { new, after })
     }),
-    scalar!("jsonb_set_lax", |json: Option<&Jsonb>, path: Option<&ArrayValue>, new: Option<&Jsonb>, create: Option<bool>, treatment: Option<&str>| {
+    scalar!("jsonb_set_lax", |json: Option<&Jsonb>,
+                              path: Option<&ArrayValue>,
+                              new: Option<&Jsonb>,
+                              create: Option<bool>,
+                              treatment: Option<&str>| {
         let (Some(json), Some(path), Some(create)) = (json, path, create) else { return Ok(Datum::Null) };
-        let invalid = || EvalError::new("22023", "null_value_treatment must be \"delete_key\", \"return_target\", \"use_json_null\", or \"raise_exception\"");
+        let invalid = || {
+            EvalError::new(
+                "22023",
+                "null_value_treatment must be \"delete_key\", \"return_target\", \"use_json_null\", or \"raise_exception\"",
+            )
+        };
         match (new, treatment.ok_or_else(invalid)?) {
             (Some(new), _) => set(json, path, new, create),
             (None, "raise_exception") => Err(EvalError::new("22004", "JSON value must not be null")
@@ -72,7 +83,8 @@ fn one_dimension(array: &ArrayValue) -> EvalResult<()> {
 }
 
 fn is_empty(json: &Jsonb) -> bool {
-    matches!(json, Jsonb::Array(elements) if elements.is_empty()) || matches!(json, Jsonb::Object(pairs) if pairs.is_empty())
+    matches!(json, Jsonb::Array(elements) if elements.is_empty())
+        || matches!(json, Jsonb::Object(pairs) if pairs.is_empty())
 }
 
 fn path_of(path: &ArrayValue) -> EvalResult<Vec<&str>> {
@@ -98,7 +110,9 @@ fn concatenate(a: &Jsonb, b: &Jsonb) -> EvalResult<Jsonb> {
 
 fn delete_keys(json: &Jsonb, keys: &[&str]) -> EvalResult<Jsonb> {
     Ok(match json {
-        Jsonb::Object(pairs) => Jsonb::Object(pairs.iter().filter(|(key, _)| !keys.contains(&&**key)).cloned().collect()),
+        Jsonb::Object(pairs) => {
+            Jsonb::Object(pairs.iter().filter(|(key, _)| !keys.contains(&&**key)).cloned().collect())
+        }
         Jsonb::Array(elements) => {
             let kept = |e: &&Jsonb| !matches!(e, Jsonb::String(text) if keys.contains(&&**text));
             Jsonb::Array(elements.iter().filter(kept).cloned().collect())
@@ -169,7 +183,13 @@ fn change_level(json: &Jsonb, path: &[&str], position: usize, change: &Change<'_
 }
 
 /// Positions before the first or behind the last element are those ends, where something is to be added.
-fn change_element(elements: &[Jsonb], index: i64, rest: &[&str], position: usize, change: &Change<'_>) -> EvalResult<Jsonb> {
+fn change_element(
+    elements: &[Jsonb],
+    index: i64,
+    rest: &[&str],
+    position: usize,
+    change: &Change<'_>,
+) -> EvalResult<Jsonb> {
     let mut elements = elements.to_vec();
     let at = array_index(index, elements.len());
     if !rest.is_empty() {
@@ -183,7 +203,11 @@ fn change_element(elements: &[Jsonb], index: i64, rest: &[&str], position: usize
         (Some(at), Change::Insert { new, after }) => elements.insert(at + usize::from(*after), (*new).clone()),
         (Some(at), Change::Delete) => drop(elements.remove(at)),
         (None, Change::Set { new, create: true } | Change::Insert { new, .. }) => {
-            if index < 0 { elements.insert(0, (*new).clone()) } else { elements.push((*new).clone()) }
+            if index < 0 {
+                elements.insert(0, (*new).clone())
+            } else {
+                elements.push((*new).clone())
+            }
         }
         (None, _) => {}
     }

@@ -29,12 +29,12 @@ mod text;
 
 pub use array::nest_arrays;
 pub(crate) use array::split as split_text;
-pub(crate) use json::elements_of;
-pub(crate) use regular::{all_matches, split as regexp_split};
 pub use cast::apply_typmod;
 pub(crate) use cast::cast;
+pub(crate) use json::elements_of;
 pub(crate) use native::{ArgTypes, call_environment};
 pub use native::{Call, Native, ScalarFn, call, native};
+pub(crate) use regular::{all_matches, split as regexp_split};
 pub use table::{ArgMode, FunctionEntry, FunctionKind, Volatility, all, by_id, by_name};
 
 /// The native functions, a table for each topic.

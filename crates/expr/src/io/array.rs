@@ -302,13 +302,7 @@ fn write_level<'a>(
 }
 
 /// One element with the quotes that it needs.
-fn write_array_element(
-    out: &mut String,
-    element: &Datum,
-    ty: SqlType,
-    delimiter: char,
-    ctx: &EvalContext<'_>,
-) {
+fn write_array_element(out: &mut String, element: &Datum, ty: SqlType, delimiter: char, ctx: &EvalContext<'_>) {
     if element.is_null() {
         return out.push_str("NULL");
     }

@@ -5,7 +5,15 @@ use std::fmt::Write;
 pub(crate) fn write_f64(out: &mut String, value: f64, extra_digits: i32) {
     if extra_digits > 0 {
         let reads_back = |text: &str| text.parse::<f64>() == Ok(value);
-        shortest(out, value, format!("{value:e}"), 15, f64::MANTISSA_DIGITS, |digits| format!("{value:.digits$e}"), reads_back);
+        shortest(
+            out,
+            value,
+            format!("{value:e}"),
+            15,
+            f64::MANTISSA_DIGITS,
+            |digits| format!("{value:.digits$e}"),
+            reads_back,
+        );
     } else {
         general(out, value, (15 + extra_digits).max(1) as usize);
     }
@@ -15,7 +23,15 @@ pub(crate) fn write_f32(out: &mut String, value: f32, extra_digits: i32) {
     if extra_digits > 0 {
         let reads_back = |text: &str| text.parse::<f32>() == Ok(value);
         let wide = f64::from(value);
-        shortest(out, wide, format!("{value:e}"), 6, f32::MANTISSA_DIGITS, |digits| format!("{value:.digits$e}"), reads_back);
+        shortest(
+            out,
+            wide,
+            format!("{value:e}"),
+            6,
+            f32::MANTISSA_DIGITS,
+            |digits| format!("{value:.digits$e}"),
+            reads_back,
+        );
     } else {
         general(out, f64::from(value), (6 + extra_digits).max(1) as usize);
     }

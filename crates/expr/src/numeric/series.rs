@@ -180,7 +180,11 @@ pub(super) fn sqrt(value: &Digits, scale: i32) -> Digits {
     // The iteration's own last digit was rounded already: just below a half it has led too high.
     let Ok(digits) = u16::try_from(scale + 1) else { return root };
     let middle = root.sub(&Digits::from_scaled(5, digits));
-    if middle.mul(&middle).cmp_value(value).is_gt() { rounded(root.sub(&Digits::from_scaled(10, digits)), scale) } else { root }
+    if middle.mul(&middle).cmp_value(value).is_gt() {
+        rounded(root.sub(&Digits::from_scaled(10, digits)), scale)
+    } else {
+        root
+    }
 }
 
 /// Taylor's series of a reduced argument, squared back.

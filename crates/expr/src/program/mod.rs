@@ -10,7 +10,10 @@ use crate::context::Settings;
 use crate::keys::KeyColumn;
 use crate::rows::{self, Layout};
 use crate::stored::{self, Malformed, take_count, take_u8};
-use crate::{ByteaOutput, CastMethod, Datum, DateStyle, EvalContext, EvalError, EvalResult, Expr, IntervalStyle, NoEnvironment, Row, SqlType, TimeZone, operators};
+use crate::{
+    ByteaOutput, CastMethod, DateStyle, Datum, EvalContext, EvalError, EvalResult, Expr, IntervalStyle, NoEnvironment,
+    Row, SqlType, TimeZone, operators,
+};
 
 const VERSION: u8 = 1;
 
@@ -60,7 +63,9 @@ impl Runner {
 pub fn can_push_down(expr: &Expr) -> bool {
     match expr {
         Expr::Const { .. } | Expr::Column { .. } | Expr::Param { .. } => true,
-        Expr::Call { function, args, .. } => operators::by_function(*function).is_some() && args.iter().all(can_push_down),
+        Expr::Call { function, args, .. } => {
+            operators::by_function(*function).is_some() && args.iter().all(can_push_down)
+        }
         Expr::Cast { arg, method, ty, .. } => {
             let through_catalog = *method == CastMethod::InOut && (is_reg(*ty) || is_reg(tree::type_of(arg)));
             !through_catalog && can_push_down(arg)
@@ -71,7 +76,8 @@ pub fn can_push_down(expr: &Expr) -> bool {
         Expr::InList { left, list, .. } => can_push_down(left) && list.iter().all(can_push_down),
         Expr::AnyAll { left, array, .. } => can_push_down(left) && can_push_down(array),
         Expr::Case { whens, otherwise, .. } => {
-            whens.iter().all(|(when, then)| can_push_down(when) && can_push_down(then)) && otherwise.as_deref().is_none_or(can_push_down)
+            whens.iter().all(|(when, then)| can_push_down(when) && can_push_down(then))
+                && otherwise.as_deref().is_none_or(can_push_down)
         }
         _ => false,
     }
@@ -181,14 +187,23 @@ fn take_settings(input: &mut &[u8]) -> Result<Settings, Malformed> {
     use crate::{DateFormat, DateOrder};
     let zone = std::str::from_utf8(stored::take_body(input)?).map_err(|_| Malformed)?;
     let time_zone = TimeZone::named(zone).map_err(|_| Malformed)?;
-    let one_of = |input: &mut &[u8], count: u8| take_u8(input).and_then(|number| if number < count { Ok(usize::from(number)) } else { Err(Malformed) });
+    let one_of = |input: &mut &[u8], count: u8| {
+        take_u8(input).and_then(|number| if number < count { Ok(usize::from(number)) } else { Err(Malformed) })
+    };
     let format = [DateFormat::Iso, DateFormat::Sql, DateFormat::Postgres, DateFormat::German][one_of(input, 4)?];
     let order = [DateOrder::Mdy, DateOrder::Dmy, DateOrder::Ymd][one_of(input, 3)?];
-    let styles = [IntervalStyle::Postgres, IntervalStyle::PostgresVerbose, IntervalStyle::SqlStandard, IntervalStyle::Iso8601];
+    let styles =
+        [IntervalStyle::Postgres, IntervalStyle::PostgresVerbose, IntervalStyle::SqlStandard, IntervalStyle::Iso8601];
     let interval_style = styles[one_of(input, 4)?];
     let bytea_output = [ByteaOutput::Hex, ByteaOutput::Escape][one_of(input, 2)?];
     let extra_float_digits = i32::try_from(stored::take_int(input)?).map_err(|_| Malformed)?;
-    Ok(Settings { time_zone, date_style: DateStyle { format, order }, interval_style, bytea_output, extra_float_digits })
+    Ok(Settings {
+        time_zone,
+        date_style: DateStyle { format, order },
+        interval_style,
+        bytea_output,
+        extra_float_digits,
+    })
 }
 
 #[cfg(test)]
@@ -213,7 +228,15 @@ mod tests {
         ]);
         assert!(can_push_down(&filter));
         let settings = Settings { time_zone: TimeZone::named("Europe/Oslo").unwrap(), ..Settings::default() };
-        Program { layout, filter: Some(filter), output: vec![1], params: vec![Datum::Int4(42)], statement_time: 5, transaction_time: -5, settings }
+        Program {
+            layout,
+            filter: Some(filter),
+            output: vec![1],
+            params: vec![Datum::Int4(42)],
+            statement_time: 5,
+            transaction_time: -5,
+            settings,
+        }
     }
 
     fn run(id: i64, name: &str) -> Option<Vec<u8>> {

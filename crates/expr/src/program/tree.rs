@@ -162,7 +162,9 @@ pub(super) fn take(input: &mut &[u8], depth: u32) -> Result<Expr, Malformed> {
         }
         tag::CASE => {
             let ty = stored::take_type(input)?;
-            let whens = (0..take_count(input)?).map(|_| Ok((take(input, depth)?, take(input, depth)?))).collect::<Result<_, _>>()?;
+            let whens = (0..take_count(input)?)
+                .map(|_| Ok((take(input, depth)?, take(input, depth)?)))
+                .collect::<Result<_, _>>()?;
             let otherwise = if take_u8(input)? != 0 { Some(boxed(input)?) } else { None };
             Expr::Case { whens, otherwise, ty }
         }
@@ -207,14 +209,20 @@ pub(super) fn fits(expr: &Expr, columns: usize, params: usize) -> bool {
         Expr::IsDistinct { left, right, .. } => one(left) && one(right),
         Expr::AnyAll { left, array, .. } => one(left) && one(array),
         Expr::InList { left, list, .. } => one(left) && all(list),
-        Expr::Case { whens, otherwise, .. } => whens.iter().all(|(when, then)| one(when) && one(then)) && otherwise.as_deref().is_none_or(one),
+        Expr::Case { whens, otherwise, .. } => {
+            whens.iter().all(|(when, then)| one(when) && one(then)) && otherwise.as_deref().is_none_or(one)
+        }
         _ => true,
     }
 }
 
 pub(super) fn type_of(expr: &Expr) -> SqlType {
     match expr {
-        Expr::Const { ty, .. } | Expr::Column { ty, .. } | Expr::Param { ty, .. } | Expr::Call { ty, .. } | Expr::Cast { ty, .. } => *ty,
+        Expr::Const { ty, .. }
+        | Expr::Column { ty, .. }
+        | Expr::Param { ty, .. }
+        | Expr::Call { ty, .. }
+        | Expr::Cast { ty, .. } => *ty,
         Expr::Case { ty, .. } | Expr::Coalesce { ty, .. } => *ty,
         _ => SqlType::BOOL,
     }

@@ -87,9 +87,16 @@ struct Serving {
 pub enum Taken {
     /// Belongs to the asker once leadership in `term` is proven. `extend`: time to persist this bound, before
     /// numbers run out.
-    Numbers { term: u64, reply: TimestampReply, extend: Option<u64> },
+    Numbers {
+        term: u64,
+        reply: TimestampReply,
+        extend: Option<u64>,
+    },
     /// The bound has to be persisted first.
-    Exhausted { term: u64, bound: u64 },
+    Exhausted {
+        term: u64,
+        bound: u64,
+    },
     NotServing,
 }
 
@@ -156,7 +163,8 @@ impl Oracle {
         let unsettled = end > serving.covered && !serving.settle(end, now, &mut look)?;
         serving.next = end;
         assert!(serving.next <= serving.bound, "numbers stay below the persisted bound");
-        let reply = TimestampReply { first: Timestamp(first), count: count.max(1), catalog: serving.catalog, unsettled };
+        let reply =
+            TimestampReply { first: Timestamp(first), count: count.max(1), catalog: serving.catalog, unsettled };
         let extend = (end + window / 2 > serving.bound).then(|| end + window);
         Ok(Taken::Numbers { term, reply, extend })
     }
@@ -179,7 +187,12 @@ impl Oracle {
 
 impl Serving {
     /// Finds out which catalog holds up to `end`; false while a change is under way.
-    fn settle(&mut self, end: u64, now: Mono, look: &mut impl FnMut(Option<Timestamp>) -> KvResult<CatalogKey>) -> KvResult<bool> {
+    fn settle(
+        &mut self,
+        end: u64,
+        now: Mono,
+        look: &mut impl FnMut(Option<Timestamp>) -> KvResult<CatalogKey>,
+    ) -> KvResult<bool> {
         let seen = look(None)?;
         self.catalog = self.catalog.max(seen.newest);
         self.announced.retain(|txn, until| *until > now && *txn != seen.writer);

@@ -39,7 +39,10 @@ impl Shared {
             }
             Action::Change { promote, remove } => {
                 let as_voter = |replica: &ReplicaDescriptor| ReplicaDescriptor { role: ReplicaRole::Voter, ..*replica };
-                AdminRequest::ChangeReplicas { add: promote.iter().map(as_voter).collect(), remove: remove.iter().map(|replica| replica.replica).collect() }
+                AdminRequest::ChangeReplicas {
+                    add: promote.iter().map(as_voter).collect(),
+                    remove: remove.iter().map(|replica| replica.replica).collect(),
+                }
             }
             Action::TransferLeader { to } => AdminRequest::TransferLeader { to: *to },
         };
@@ -57,7 +60,8 @@ impl Shared {
 
     /// Asks the range's leader, and learns from what it says about itself.
     async fn ask_range(&self, leading: &Leading, entry: &Entry, leader: NodeId, admin: AdminRequest) -> KvResult<()> {
-        let request = RangeRequest { range: entry.descriptor.id, epoch: entry.descriptor.epoch, body: RangeBody::Admin(admin) };
+        let request =
+            RangeRequest { range: entry.descriptor.id, epoch: entry.descriptor.epoch, body: RangeBody::Admin(admin) };
         match self.call(leader, Request::Range(request), CHANGE_TIMEOUT).await? {
             Response::Range(Ok(RangeReply::Admin(AdminReply::Descriptors(now)))) => leading.observe(self, now).await,
             Response::Range(Ok(_)) => Ok(()),
@@ -103,9 +107,8 @@ impl Shared {
 
     async fn call(&self, node: NodeId, request: Request, limit: Duration) -> KvResult<Response> {
         let answer = self.env.timeout(limit, self.network.call(node, request)).await;
-        answer.unwrap_or(Err(NetworkError::Timeout(node))).map_err(|error| KvError::Unavailable {
-            range: keyspace::SYSTEM_RANGE,
-            why: error.to_string(),
-        })
+        answer
+            .unwrap_or(Err(NetworkError::Timeout(node)))
+            .map_err(|error| KvError::Unavailable { range: keyspace::SYSTEM_RANGE, why: error.to_string() })
     }
 }

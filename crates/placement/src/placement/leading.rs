@@ -38,7 +38,8 @@ struct State {
 
 impl Leading {
     pub fn load(term: u64, range: &dyn SystemRange, env: &Env) -> KvResult<Leading> {
-        let corrupt = |error: codec::DecodeError| KvError::Corrupt { what: format!("the system range's registers: {error}") };
+        let corrupt =
+            |error: codec::DecodeError| KvError::Corrupt { what: format!("the system range's registers: {error}") };
         let ids = Ids::load(|kind| range.number(Ids::register(kind)))?;
         let registry = Registry::load(range.register(NODES)?, env.knobs().node_expiry, env.now()).map_err(corrupt)?;
         let mut directory = Directory::default();

@@ -30,7 +30,12 @@ impl Cluster {
         for id in 1..=ranges {
             let replica = ReplicaDescriptor { node: NodeId(1), replica: ReplicaId(id), role: ReplicaRole::Voter };
             let key = |id: u64| Key::from(&id.to_be_bytes()[..]);
-            let descriptor = RangeDescriptor { id: RangeId(id), epoch: Epoch::default(), span: Span::new(key(id), key(id + 1)), replicas: vec![replica] };
+            let descriptor = RangeDescriptor {
+                id: RangeId(id),
+                epoch: Epoch::default(),
+                span: Span::new(key(id), key(id + 1)),
+                replicas: vec![replica],
+            };
             cluster.ranges.push(Range { descriptor, leader: NodeId(1) });
         }
         cluster
@@ -40,7 +45,14 @@ impl Cluster {
         for _ in 0..count {
             let node = NodeId(self.nodes.len() as u64 + 1);
             let address = String::new;
-            self.nodes.push(NodeInfo { node, rpc_address: address(), sql_address: address(), http_address: address(), silent_ms: 0, live: true });
+            self.nodes.push(NodeInfo {
+                node,
+                rpc_address: address(),
+                sql_address: address(),
+                http_address: address(),
+                silent_ms: 0,
+                live: true,
+            });
         }
     }
 
@@ -48,7 +60,9 @@ impl Cluster {
         let info = &mut self.nodes[node as usize - 1];
         info.live = false;
         info.silent_ms = time.as_millis() as u64;
-        let elsewhere = |range: &Range| range.descriptor.replicas.iter().find(|r| r.role == ReplicaRole::Voter && r.node.0 != node).map(|r| r.node);
+        let elsewhere = |range: &Range| {
+            range.descriptor.replicas.iter().find(|r| r.role == ReplicaRole::Voter && r.node.0 != node).map(|r| r.node)
+        };
         for range in self.ranges.iter_mut().filter(|range| range.leader.0 == node) {
             range.leader = elsewhere(range).unwrap_or(range.leader);
         }
@@ -79,7 +93,11 @@ impl Cluster {
         match &decision.action {
             Action::AddLearner { node } => {
                 self.next_replica += 1;
-                replicas.push(ReplicaDescriptor { node: *node, replica: ReplicaId(self.next_replica), role: ReplicaRole::Learner });
+                replicas.push(ReplicaDescriptor {
+                    node: *node,
+                    replica: ReplicaId(self.next_replica),
+                    role: ReplicaRole::Learner,
+                });
             }
             Action::Change { promote, remove } => {
                 replicas.retain(|replica| !remove.contains(replica));
@@ -169,5 +187,11 @@ fn leaders_and_replicas_spread() {
     assert_eq!(cluster.ranges[0].leader, NodeId(1), "the system range stays where it is");
     cluster.silence(1, REPAIR);
     cluster.settle();
-    assert!(cluster.ranges.iter().all(|range| range.voters() == 3 && range.descriptor.replicas.iter().all(|replica| replica.node != NodeId(1))));
+    assert!(
+        cluster
+            .ranges
+            .iter()
+            .all(|range| range.voters() == 3
+                && range.descriptor.replicas.iter().all(|replica| replica.node != NodeId(1)))
+    );
 }

@@ -89,7 +89,13 @@ impl Storage for LogStorage {
         Ok(RaftState::new(hard_state, to_conf_state(&self.members)))
     }
 
-    fn entries(&self, low: u64, high: u64, max_size: impl Into<Option<u64>>, _: GetEntriesContext) -> raft::Result<Vec<Entry>> {
+    fn entries(
+        &self,
+        low: u64,
+        high: u64,
+        max_size: impl Into<Option<u64>>,
+        _: GetEntriesContext,
+    ) -> raft::Result<Vec<Entry>> {
         if low < self.log.first_index() {
             return Err(StorageError::Compacted.into());
         }
@@ -148,7 +154,9 @@ fn to_log(entry: Entry) -> LogEntry {
             both.extend_from_slice(&context);
             (CONFIGURATION, both.into())
         }
-        Some(EntryType::EntryConfChange) | None => panic!("raft proposes configuration changes of the second kind only"),
+        Some(EntryType::EntryConfChange) | None => {
+            panic!("raft proposes configuration changes of the second kind only")
+        }
     };
     LogEntry { index, term, kind, data }
 }

@@ -28,7 +28,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use keyspace::ReplicaId;
-use raft::prelude::{ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, EntryType, HardState, Message, MessageType};
+use raft::prelude::{
+    ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, EntryType, HardState, Message, MessageType,
+};
 use raft::{Config, RawNode, StateRole};
 use storage::{Batch, Engine, RaftLog};
 use thiserror::Error;
@@ -93,7 +95,10 @@ pub enum Content {
     Command(Bytes),
     /// To be handed to [`Consensus::apply_members`] together with the entry; the command says which
     /// descriptor goes with it, and is empty where raft itself leaves a joint configuration.
-    Members { change: MemberChange, command: Bytes },
+    Members {
+        change: MemberChange,
+        command: Bytes,
+    },
 }
 
 /// A change of raft's configuration as it stands in the log.
@@ -216,7 +221,8 @@ impl Consensus {
         let storage = LogStorage::new(engine, log, members, applied);
         let logger = slog::Logger::root(slog::Discard, slog::o!());
         let config = Config { applied, ..config };
-        let raft = guarded(|| RawNode::new(&config, storage, &logger))?.map_err(|error| Defect::Unreadable(error.to_string()))?;
+        let raft = guarded(|| RawNode::new(&config, storage, &logger))?
+            .map_err(|error| Defect::Unreadable(error.to_string()))?;
         let standing = Standing { role: Role::Follower, term: hard_state.term, leader: None };
         let mut consensus = Consensus { raft, timing, election_timeout: 0, standing, elapsed: 0 };
         consensus.draw_timeout(draw);
@@ -229,7 +235,10 @@ impl Consensus {
     pub fn step(&mut self, message: Message) -> Result<(), Defect> {
         match message.msg_type() {
             // Requests that raft would forward to the leader: in this house they do not travel.
-            MessageType::MsgPropose | MessageType::MsgReadIndex | MessageType::MsgReadIndexResp | MessageType::MsgTransferLeader => {
+            MessageType::MsgPropose
+            | MessageType::MsgReadIndex
+            | MessageType::MsgReadIndexResp
+            | MessageType::MsgTransferLeader => {
                 return Ok(());
             }
             // Entries that do not follow the place they are said to follow would be acknowledged wrongly.
@@ -292,7 +301,8 @@ impl Consensus {
             return Err(NotProposed::NotLeader);
         }
         // Before an entry of its own term is applied a leader does not know which configuration holds.
-        let is_settled = self.raft.raft.apply_to_current_term() && !self.raft.raft.has_pending_conf() && !self.is_joint();
+        let is_settled =
+            self.raft.raft.apply_to_current_term() && !self.raft.raft.has_pending_conf() && !self.is_joint();
         if !is_settled {
             return Err(NotProposed::Busy);
         }
@@ -566,7 +576,10 @@ fn committed_entry(entry: raft::prelude::Entry) -> Result<Committed, Defect> {
 /// raft panics where its protocol excludes a state. That is the end of this replica, not of the node.
 fn guarded<T>(call: impl FnOnce() -> T) -> Result<T, Defect> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        let text = panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         Defect::Impossible(text.unwrap_or_else(|| "raft panicked".to_owned()))
     })
 }

@@ -50,14 +50,16 @@ impl Member {
             engine.sync().unwrap();
         }
         let members = Members { voters: voters.to_vec(), ..Members::default() };
-        let consensus = Consensus::open(ReplicaId(id), engine.clone(), log, members, INITIAL_INDEX, TIMING, &mut draw(id))?;
+        let consensus =
+            Consensus::open(ReplicaId(id), engine.clone(), log, members, INITIAL_INDEX, TIMING, &mut draw(id))?;
         Ok(Member { disk, engine, consensus, unsynced: Vec::new(), applied: Vec::new(), applied_index: INITIAL_INDEX })
     }
 }
 
 fn describe(message: &Message) -> String {
     let kind = format!("{:?}", message.msg_type()).trim_start_matches("Msg").to_owned();
-    let entries: Vec<String> = message.entries.iter().map(|entry| String::from_utf8_lossy(&entry.data).into_owned()).collect();
+    let entries: Vec<String> =
+        message.entries.iter().map(|entry| String::from_utf8_lossy(&entry.data).into_owned()).collect();
     let entries = if entries.is_empty() { String::new() } else { format!(" [{}]", entries.join(", ")) };
     let reject = if message.reject { " rejects" } else { "" };
     let place = if kind.starts_with("Append") { format!(" at {}", message.index) } else { String::new() };
@@ -116,7 +118,9 @@ impl Story {
     }
 
     fn deliver(&mut self, to: Option<u64>, out: Option<&mut String>) -> Result<bool, Box<dyn Error>> {
-        let (now, later) = std::mem::take(&mut self.on_the_way).into_iter().partition(|message: &Message| to.is_none_or(|to| message.to == to));
+        let (now, later) = std::mem::take(&mut self.on_the_way)
+            .into_iter()
+            .partition(|message: &Message| to.is_none_or(|to| message.to == to));
         self.on_the_way = later;
         let any = !now.is_empty();
         let mut told = String::new();
@@ -177,7 +181,11 @@ impl goldenscript::Runner for Story {
                     self.member(id)?.consensus.tick(&mut draw(id))?;
                 }
             }
-            "propose" => match self.member(known()?)?.consensus.propose(texts.iter().map(|text| text.as_bytes().to_vec()).collect()) {
+            "propose" => match self
+                .member(known()?)?
+                .consensus
+                .propose(texts.iter().map(|text| text.as_bytes().to_vec()).collect())
+            {
                 Ok(_) => {}
                 Err(error) => writeln!(out, "{error}")?,
             },
@@ -217,7 +225,13 @@ impl goldenscript::Runner for Story {
             "status" => {
                 for (id, member) in &self.replicas {
                     let standing = member.consensus.standing();
-                    writeln!(out, "{id}: {:?} in term {}, applied [{}]", standing.role, standing.term, member.applied.join(" "))?;
+                    writeln!(
+                        out,
+                        "{id}: {:?} in term {}, applied [{}]",
+                        standing.role,
+                        standing.term,
+                        member.applied.join(" ")
+                    )?;
                 }
             }
             other => return Err(format!("no command {other}").into()),

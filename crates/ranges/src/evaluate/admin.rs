@@ -19,7 +19,8 @@ pub async fn admin(request: &Evaluation<'_>, admin: AdminRequest) -> KvResult<Ad
         AdminRequest::TransferLeader { to } => {
             request.admit().await?;
             let descriptor = request.replica.descriptor();
-            let voter = descriptor.replicas.iter().find(|replica| replica.node == to && replica.role == ReplicaRole::Voter);
+            let voter =
+                descriptor.replicas.iter().find(|replica| replica.node == to && replica.role == ReplicaRole::Voter);
             let Some(voter) = voter else { return Err(refused(request, "no voter of it is on that node")) };
             request.shared.send(Input::Transfer { range: request.replica.range, to: voter.replica })?;
             Ok(AdminReply::Done)
@@ -45,7 +46,12 @@ async fn describe(request: &Evaluation<'_>) -> KvResult<AdminReply> {
     }
 }
 
-async fn split(request: &Evaluation<'_>, at: Key, right: RangeId, right_replicas: Vec<ReplicaId>) -> KvResult<AdminReply> {
+async fn split(
+    request: &Evaluation<'_>,
+    at: Key,
+    right: RangeId,
+    right_replicas: Vec<ReplicaId>,
+) -> KvResult<AdminReply> {
     let ticket = request.admit().await?;
     let descriptor = request.replica.descriptor();
     if descriptor.id == SYSTEM_RANGE {
@@ -68,7 +74,11 @@ async fn split(request: &Evaluation<'_>, at: Key, right: RangeId, right_replicas
 
 /// One step of a change: learners first, and only a learner that has caught up becomes a voter. Repeated: what
 /// is as it should be is left alone.
-async fn change_replicas(request: &Evaluation<'_>, add: Vec<ReplicaDescriptor>, remove: Vec<ReplicaId>) -> KvResult<AdminReply> {
+async fn change_replicas(
+    request: &Evaluation<'_>,
+    add: Vec<ReplicaDescriptor>,
+    remove: Vec<ReplicaId>,
+) -> KvResult<AdminReply> {
     let ticket = request.admit().await?;
     let descriptor = request.replica.descriptor();
     let mut steps = Vec::new();
@@ -100,7 +110,11 @@ async fn change_replicas(request: &Evaluation<'_>, add: Vec<ReplicaDescriptor>, 
     Ok(AdminReply::Done)
 }
 
-fn addition(request: &Evaluation<'_>, next: &mut RangeDescriptor, replica: ReplicaDescriptor) -> KvResult<Option<MemberStep>> {
+fn addition(
+    request: &Evaluation<'_>,
+    next: &mut RangeDescriptor,
+    replica: ReplicaDescriptor,
+) -> KvResult<Option<MemberStep>> {
     let known = next.replicas.iter().position(|known| known.replica == replica.replica);
     if let Some(place) = known {
         let known = &mut next.replicas[place];
@@ -119,7 +133,9 @@ fn addition(request: &Evaluation<'_>, next: &mut RangeDescriptor, replica: Repli
     }
     match replica.role {
         ReplicaRole::Learner => Ok(Some(MemberStep::AddLearner(replica.replica))),
-        ReplicaRole::Voter if request.replica.status().caught_up.contains(&replica.replica) => Ok(Some(MemberStep::AddVoter(replica.replica))),
+        ReplicaRole::Voter if request.replica.status().caught_up.contains(&replica.replica) => {
+            Ok(Some(MemberStep::AddVoter(replica.replica)))
+        }
         ReplicaRole::Voter => Err(refused(request, "only a learner that has caught up becomes a voter")),
     }
 }

@@ -14,7 +14,11 @@ use crate::proposal::Held;
 /// versions are found.
 pub async fn commit(request: &Evaluation<'_>, commit: CommitRequest) -> KvResult<Timestamp> {
     let writes = commit.writes;
-    let bytes: usize = writes.mutations.iter().map(|mutation| mutation.key.len() + mutation.value.as_ref().map_or(0, |value| value.len())).sum();
+    let bytes: usize = writes
+        .mutations
+        .iter()
+        .map(|mutation| mutation.key.len() + mutation.value.as_ref().map_or(0, |value| value.len()))
+        .sum();
     if bytes > request.shared.env.knobs().entry_bytes_max && writes.mutations.len() > 1 {
         return Err(KvError::TooLarge { bytes });
     }
@@ -44,7 +48,14 @@ pub async fn commit(request: &Evaluation<'_>, commit: CommitRequest) -> KvResult
         drop(snapshot);
         let mut batch = Batch::new();
         for mutation in &writes.mutations {
-            mvcc::put_version(&mut batch, &mutation.key, writes.at, writes.txn, mutation.value.as_deref(), mutation.changes_key);
+            mvcc::put_version(
+                &mut batch,
+                &mutation.key,
+                writes.at,
+                writes.txn,
+                mutation.value.as_deref(),
+                mutation.changes_key,
+            );
         }
         if batch.is_empty() {
             // Locks alone: validated, and nothing to write. They stay until they are released: a repetition must

@@ -93,7 +93,9 @@ impl Evaluation<'_> {
             RangeBody::Read(read) => read::read(&self, read).await.map(RangeReply::Read),
             RangeBody::Refresh(refresh) => refresh::refresh(&self, refresh).await.map(|()| RangeReply::Refreshed),
             RangeBody::ReleaseLocks(release) => release::release(&self, release).await.map(|()| RangeReply::Released),
-            RangeBody::CommitOneRange(commit) => commit_one_range::commit(&self, commit).await.map(|at| RangeReply::Committed { at }),
+            RangeBody::CommitOneRange(commit) => {
+                commit_one_range::commit(&self, commit).await.map(|at| RangeReply::Committed { at })
+            }
             RangeBody::Prewrite(prewrite) => prewrite::prewrite(&self, prewrite).await.map(|()| RangeReply::Prewritten),
             RangeBody::Record(record) => record::record(&self, record).await.map(RangeReply::Record),
             RangeBody::Resolve(resolve) => resolve::resolve(&self, resolve).await.map(|()| RangeReply::Resolved),
@@ -183,7 +185,11 @@ impl Evaluation<'_> {
         if env::sabotage("read_past_intents") {
             return None;
         }
-        self.replica.intents.foreign_in(span, at, reader).map(|(key, intent)| Obstacle::Intent { key, intent, until: span.end.clone() })
+        self.replica.intents.foreign_in(span, at, reader).map(|(key, intent)| Obstacle::Intent {
+            key,
+            intent,
+            until: span.end.clone(),
+        })
     }
 
     pub async fn wait_out(&self, obstacle: Obstacle, waiter: Option<TxnId>) -> KvResult<()> {
@@ -192,7 +198,9 @@ impl Evaluation<'_> {
                 self.await_writer(waiting).await;
                 Ok(())
             }
-            Obstacle::Intent { key, intent, until } => recovery::settle(self, &key, &until, intent, waiter, Patience::Wait).await,
+            Obstacle::Intent { key, intent, until } => {
+                recovery::settle(self, &key, &until, intent, waiter, Patience::Wait).await
+            }
         }
     }
 
@@ -222,10 +230,17 @@ impl Evaluation<'_> {
         self.send_proposal(ticket, encoded, held, Input::Propose).await
     }
 
-    pub async fn send_proposal(&self, ticket: &Ticket, encoded: Vec<u8>, held: Held, input: impl FnOnce(Proposal) -> Input) -> KvResult<()> {
+    pub async fn send_proposal(
+        &self,
+        ticket: &Ticket,
+        encoded: Vec<u8>,
+        held: Held,
+        input: impl FnOnce(Proposal) -> Input,
+    ) -> KvResult<()> {
         let (reply, applied) = oneshot::channel();
         let range = self.replica.range;
-        let proposal = Proposal { range, term: ticket.term, epoch: ticket.epoch, encoded, completion: Completion { held, reply } };
+        let proposal =
+            Proposal { range, term: ticket.term, epoch: ticket.epoch, encoded, completion: Completion { held, reply } };
         self.shared.send(input(proposal))?;
         match applied.await {
             Ok(Err(KvError::StaleEpoch { .. })) => Err(self.stale_epoch()),
@@ -243,6 +258,8 @@ const LARGE_ENTRY: usize = 64;
 pub fn engine_error(error: storage::Error) -> KvError {
     match error {
         storage::Error::Corrupt(what) => KvError::Corrupt { what },
-        storage::Error::Disk(why) | storage::Error::DiskFull(why) | storage::Error::Unusable(why) => KvError::Stopping { why },
+        storage::Error::Disk(why) | storage::Error::DiskFull(why) | storage::Error::Unusable(why) => {
+            KvError::Stopping { why }
+        }
     }
 }

@@ -122,7 +122,9 @@ impl Piece<'_> {
             return Ok(true);
         }
         let record = record::read(self.request, self.writes.txn, self.anchor)?;
-        Ok(matches!(record, Some(Record::Staging { at, attempt, .. }) if (at, attempt) == (self.writes.at, self.writes.attempt)))
+        Ok(
+            matches!(record, Some(Record::Staging { at, attempt, .. }) if (at, attempt) == (self.writes.at, self.writes.attempt)),
+        )
     }
 
     fn before(&self, key: &Key) -> Before {

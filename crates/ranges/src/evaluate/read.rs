@@ -38,7 +38,9 @@ pub fn at_once(request: &Evaluation<'_>, read: &ReadRequest) -> Option<KvResult<
         return None;
     }
     replica.cache.raise_point(key, Read { at: read.at, reader: read.txn });
-    if replica.announcements.below(key, read.at, read.txn, || request.shared.env.now()).is_some() || !replica.intents.is_empty() {
+    if replica.announcements.below(key, read.at, read.txn, || request.shared.env.now()).is_some()
+        || !replica.intents.is_empty()
+    {
         return None;
     }
     let snapshot = request.shared.engine.snapshot();
@@ -52,7 +54,10 @@ pub fn at_once(request: &Evaluation<'_>, read: &ReadRequest) -> Option<KvResult<
     if !replica.leadership.holds(&ticket) {
         return None;
     }
-    let rows = version.map(|version| KeyValue { key: key.clone(), value: version.value, at: version.at }).into_iter().collect();
+    let rows = version
+        .map(|version| KeyValue { key: key.clone(), value: version.value, at: version.at })
+        .into_iter()
+        .collect();
     Some(Ok(ReadReply { results: vec![ReadResult { rows, resume: None }], newer: None, waited: false }))
 }
 
@@ -108,14 +113,19 @@ impl Sieve {
     fn pass(&mut self, key: &[u8], value: &[u8]) -> KvResult<Option<Bytes>> {
         let Some(runner) = &mut self.runner else { return Ok(Some(Bytes::copy_from_slice(value))) };
         let mut tuple = Vec::new();
-        let passes = runner.run(key, value, &mut tuple).map_err(|error| KvError::Evaluation { error: error.encode().into() })?;
+        let passes =
+            runner.run(key, value, &mut tuple).map_err(|error| KvError::Evaluation { error: error.encode().into() })?;
         Ok(passes.then(|| tuple.into()))
     }
 }
 
 /// The reads, checked to lie in the range; scans with a limit on rows narrowed to where they will end, so
 /// that the cache is not raised over what nobody reads.
-fn within_range<'r>(request: &Evaluation<'_>, read: &'r ReadRequest, programs: &mut [Sieve]) -> KvResult<Vec<Narrowed<'r>>> {
+fn within_range<'r>(
+    request: &Evaluation<'_>,
+    read: &'r ReadRequest,
+    programs: &mut [Sieve],
+) -> KvResult<Vec<Narrowed<'r>>> {
     let descriptor = request.replica.descriptor();
     let mut reads = Vec::with_capacity(read.reads.len());
     for (op, program) in read.reads.iter().zip(programs) {
@@ -127,7 +137,8 @@ fn within_range<'r>(request: &Evaluation<'_>, read: &'r ReadRequest, programs: &
             return Err(request.stale_epoch());
         }
         let skips_locked = read.lock.is_some_and(|lock| lock.wait == LockWait::SkipLocked);
-        let limited = matches!(op, ReadOp::Scan(scan) if (1..=NARROWED_ROWS_MAX).contains(&scan.rows_max) && !skips_locked);
+        let limited =
+            matches!(op, ReadOp::Scan(scan) if (1..=NARROWED_ROWS_MAX).contains(&scan.rows_max) && !skips_locked);
         let span = match op {
             ReadOp::Get { key, .. } => Span::point(key.clone()),
             ReadOp::Scan(scan) if limited => narrow(request, scan, read, program)?,
@@ -163,7 +174,8 @@ fn narrow(request: &Evaluation<'_>, scan: &ScanOp, read: &ReadRequest, program: 
             Ok(None) | Err(_) => Ok(Visit::Drop),
         }
     };
-    let rest = mvcc::scan(&*snapshot, &scan.span, read.at, direction(scan), limits, visit).map_err(|failure: Failure| failure.0)?;
+    let rest = mvcc::scan(&*snapshot, &scan.span, read.at, direction(scan), limits, visit)
+        .map_err(|failure: Failure| failure.0)?;
     Ok(match rest {
         None => scan.span.clone(),
         Some(rest) if scan.reverse => Span::new(rest.end, scan.span.end.clone()),
@@ -180,7 +192,12 @@ enum Attempt {
     Obstacle(Obstacle),
 }
 
-fn attempt(request: &Evaluation<'_>, read: &ReadRequest, reads: &[Narrowed<'_>], programs: &mut [Sieve]) -> KvResult<Attempt> {
+fn attempt(
+    request: &Evaluation<'_>,
+    read: &ReadRequest,
+    reads: &[Narrowed<'_>],
+    programs: &mut [Sieve],
+) -> KvResult<Attempt> {
     for Narrowed { span, .. } in reads {
         request.replica.cache.raise(span, Read { at: read.at, reader: read.txn });
     }
@@ -220,11 +237,15 @@ impl Page<'_> {
     fn get(&mut self, key: &Key, program: &mut Sieve) -> KvResult<ReadResult> {
         let mut row = match self.own_intent(key)? {
             Some(own) => own,
-            None => mvcc::get(self.snapshot, key, self.read.at)
-                .map_err(engine_error)?
-                .map(|version| KeyValue { key: key.clone(), value: version.value, at: version.at }),
+            None => mvcc::get(self.snapshot, key, self.read.at).map_err(engine_error)?.map(|version| KeyValue {
+                key: key.clone(),
+                value: version.value,
+                at: version.at,
+            }),
         };
-        if program.runner.is_some() && let Some(found) = row.take() {
+        if program.runner.is_some()
+            && let Some(found) = row.take()
+        {
             row = program.pass(&found.key, &found.value)?.map(|value| KeyValue { value, ..found });
         }
         self.bytes += row.as_ref().map_or(0, row_bytes);
@@ -275,7 +296,8 @@ impl Page<'_> {
             rows.push(row);
             Ok(Visit::Take { bytes })
         };
-        let rest = mvcc::scan(self.snapshot, narrowed, self.read.at, direction(scan), limits, visit).map_err(|failure: Failure| failure.0)?;
+        let rest = mvcc::scan(self.snapshot, narrowed, self.read.at, direction(scan), limits, visit)
+            .map_err(|failure: Failure| failure.0)?;
         let resume = rest_of(scan, narrowed, rest);
         add_own(&mut rows, own, resume.as_ref(), scan.reverse);
         self.bytes += rows.iter().map(row_bytes).sum::<usize>();
@@ -331,9 +353,12 @@ fn row_bytes(row: &KeyValue) -> usize {
 /// SKIP LOCKED decides row by row, before the row counts: the lock is taken here or the row is passed over.
 /// An intent of somebody else is a lock, too (rule 23).
 fn skips(request: &Evaluation<'_>, read: &ReadRequest, key: &Key) -> Result<bool, Failure> {
-    let (Some(LockSpec { mode, wait: LockWait::SkipLocked, .. }), Some(txn)) = (read.lock, read.txn) else { return Ok(false) };
+    let (Some(LockSpec { mode, wait: LockWait::SkipLocked, .. }), Some(txn)) = (read.lock, read.txn) else {
+        return Ok(false);
+    };
     let has_intent = request.replica.intents.get(key).is_some_and(|intent| intent.txn != txn);
-    let is_locked = has_intent || !request.replica.locks.acquire_now(txn, request.from, key, mode).map_err(Failure)?.is_ok();
+    let is_locked =
+        has_intent || !request.replica.locks.acquire_now(txn, request.from, key, mode).map_err(Failure)?.is_ok();
     Ok(is_locked)
 }
 
@@ -376,7 +401,9 @@ impl Locking<'_> {
         let replica = &self.request.replica;
         match replica.locks.acquire(self.txn, self.request.from, key, self.lock.mode, self.lock.wait).await {
             Ok(waited) => self.waited |= waited,
-            Err(KvError::LockNotAvailable { timed_out: false, .. }) if self.lock.wait == LockWait::SkipLocked => return Ok(false),
+            Err(KvError::LockNotAvailable { timed_out: false, .. }) if self.lock.wait == LockWait::SkipLocked => {
+                return Ok(false);
+            }
             Err(error) => return Err(error),
         }
         if !self.await_foreign_intent(key).await? {
@@ -388,12 +415,17 @@ impl Locking<'_> {
 
     /// Locks are in memory and may have been lost; what stands in the engine counts as one.
     async fn await_foreign_intent(&mut self, key: &Key) -> KvResult<bool> {
-        let foreign = |request: &Evaluation<'_>| request.replica.intents.get(key).filter(|intent| intent.txn != self.txn);
-        while let Some(intent) = foreign(self.request).filter(|intent| self.lock.mode != LockMode::KeyShare || intent.changes_key) {
+        let foreign =
+            |request: &Evaluation<'_>| request.replica.intents.get(key).filter(|intent| intent.txn != self.txn);
+        while let Some(intent) =
+            foreign(self.request).filter(|intent| self.lock.mode != LockMode::KeyShare || intent.changes_key)
+        {
             let holder = intent.txn;
             match self.lock.wait {
                 LockWait::SkipLocked => return Ok(false),
-                LockWait::NoWait => return Err(KvError::LockNotAvailable { key: key.clone(), holder, timed_out: false }),
+                LockWait::NoWait => {
+                    return Err(KvError::LockNotAvailable { key: key.clone(), holder, timed_out: false });
+                }
                 LockWait::Block { timeout } => {
                     self.waited = true;
                     let until = key.successor();
@@ -402,7 +434,9 @@ impl Locking<'_> {
                         None => settled.await?,
                         Some(limit) => match self.request.shared.env.timeout(limit, settled).await {
                             Some(outcome) => outcome?,
-                            None => return Err(KvError::LockNotAvailable { key: key.clone(), holder, timed_out: true }),
+                            None => {
+                                return Err(KvError::LockNotAvailable { key: key.clone(), holder, timed_out: true });
+                            }
                         },
                     }
                 }

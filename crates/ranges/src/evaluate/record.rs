@@ -28,7 +28,9 @@ pub async fn record(request: &Evaluation<'_>, record: RecordRequest) -> KvResult
         RecordOp::Commit { at, attempt } => {
             change(request, txn, &anchor, |record| match record {
                 None | Some(Record::Pending) => Verdict::Write(Record::Committed { at, resolved: false }),
-                Some(Record::Staging { at: staged_at, attempt: staged, .. }) if (*staged_at, *staged) == (at, attempt) => {
+                Some(Record::Staging { at: staged_at, attempt: staged, .. })
+                    if (*staged_at, *staged) == (at, attempt) =>
+                {
                     Verdict::Write(Record::Committed { at, resolved: false })
                 }
                 Some(_) => Verdict::Keep,
@@ -44,7 +46,9 @@ pub async fn record(request: &Evaluation<'_>, record: RecordRequest) -> KvResult
         }
         RecordOp::Recover { commit, at, attempt } => {
             change(request, txn, &anchor, |record| match record {
-                Some(Record::Staging { at: staged_at, attempt: staged, .. }) if (*staged_at, *staged) == (at, attempt) => {
+                Some(Record::Staging { at: staged_at, attempt: staged, .. })
+                    if (*staged_at, *staged) == (at, attempt) =>
+                {
                     Verdict::Write(if commit { Record::Committed { at, resolved: false } } else { Record::Aborted })
                 }
                 _ => Verdict::Keep,
@@ -53,7 +57,9 @@ pub async fn record(request: &Evaluation<'_>, record: RecordRequest) -> KvResult
         }
         RecordOp::Forget => {
             change(request, txn, &anchor, |record| match record {
-                Some(Record::Committed { at, resolved: false }) => Verdict::Write(Record::Committed { at: *at, resolved: true }),
+                Some(Record::Committed { at, resolved: false }) => {
+                    Verdict::Write(Record::Committed { at: *at, resolved: true })
+                }
                 _ => Verdict::Keep,
             })
             .await
@@ -67,7 +73,12 @@ enum Verdict {
 }
 
 /// Reads the record, decides, and writes it, with nobody in between; answers with the record as it then is.
-async fn change(request: &Evaluation<'_>, txn: TxnId, anchor: &Key, decide: impl Fn(Option<&Record>) -> Verdict) -> KvResult<TxnRecord> {
+async fn change(
+    request: &Evaluation<'_>,
+    txn: TxnId,
+    anchor: &Key,
+    decide: impl Fn(Option<&Record>) -> Verdict,
+) -> KvResult<TxnRecord> {
     loop {
         let ticket = request.admit().await?;
         request.check_keys_inside([anchor])?;

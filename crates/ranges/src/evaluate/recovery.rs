@@ -14,7 +14,8 @@ use env::probe;
 use futures::future::join_all;
 use keyspace::{Key, Span, Timestamp, TxnId};
 use rpc::range::{
-    CheckKeysReply, CheckKeysRequest, RangeBody, RangeReply, RecordOp, RecordRequest, ResolveKeys, ResolveRequest, TxnRecord, TxnState,
+    CheckKeysReply, CheckKeysRequest, RangeBody, RangeReply, RecordOp, RecordRequest, ResolveKeys, ResolveRequest,
+    TxnRecord, TxnState,
 };
 use rpc::{BoxFuture, KvError, KvResult};
 
@@ -130,13 +131,22 @@ async fn all_present(request: &Evaluation<'_>, txn: TxnId, at: Timestamp, keys: 
 
 async fn ask(request: &Evaluation<'_>, key: &Key, body: RangeBody) -> KvResult<RangeReply> {
     let Some(outside) = request.shared.outside.get() else {
-        return Err(KvError::Unavailable { range: request.replica.range, why: "this node is still starting".to_owned() });
+        return Err(KvError::Unavailable {
+            range: request.replica.range,
+            why: "this node is still starting".to_owned(),
+        });
     };
     outside.ask(key.clone(), body).await
 }
 
 /// Resolves what the transaction has from `key` on. What lies elsewhere is its coordinator's work, or another reader's.
-async fn clean(request: &Evaluation<'_>, key: &Key, until: &Key, txn: TxnId, commit_at: Option<Timestamp>) -> KvResult<()> {
+async fn clean(
+    request: &Evaluation<'_>,
+    key: &Key,
+    until: &Key,
+    txn: TxnId,
+    commit_at: Option<Timestamp>,
+) -> KvResult<()> {
     let span = Span::new(key.clone(), until.clone()).intersection(&request.replica.descriptor().span);
     let keys = request.replica.intents.of_txn(&span, txn, TOGETHER_MAX);
     let resolve = ResolveRequest { txn, commit_at, keys: ResolveKeys::These(keys) };

@@ -36,7 +36,12 @@ pub async fn resolve(request: &Evaluation<'_>, resolve: ResolveRequest) -> KvRes
 }
 
 /// Keys whose intent is gone are skipped; what is left takes as many entries as it needs.
-async fn resolve_keys(request: &Evaluation<'_>, txn: TxnId, commit_at: Option<Timestamp>, keys: &[Key]) -> KvResult<()> {
+async fn resolve_keys(
+    request: &Evaluation<'_>,
+    txn: TxnId,
+    commit_at: Option<Timestamp>,
+    keys: &[Key],
+) -> KvResult<()> {
     loop {
         let ticket = request.admit().await?;
         request.check_keys_inside(keys)?;
@@ -55,7 +60,13 @@ async fn resolve_keys(request: &Evaluation<'_>, txn: TxnId, commit_at: Option<Ti
 
 /// The keys are announced while the entry is under way: nobody prewrites one of them between the look at its
 /// intent and the removal. Readers wait for the version to come, not for an intent to go.
-async fn resolve_some(request: &Evaluation<'_>, ticket: &Ticket, txn: TxnId, commit_at: Option<Timestamp>, keys: Vec<Key>) -> KvResult<()> {
+async fn resolve_some(
+    request: &Evaluation<'_>,
+    ticket: &Ticket,
+    txn: TxnId,
+    commit_at: Option<Timestamp>,
+    keys: Vec<Key>,
+) -> KvResult<()> {
     let lowest = commit_at.unwrap_or(Timestamp::MAX);
     let announced = match request.replica.announcements.announce(txn, lowest, keys) {
         Ok(announced) => announced,

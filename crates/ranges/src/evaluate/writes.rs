@@ -49,8 +49,15 @@ impl Evaluation<'_> {
         Ok(())
     }
 
-    async fn lock_for_write(&self, txn: TxnId, mutation: &Mutation, patience: Patience, own: &mut OwnLocks<'_>) -> KvResult<()> {
-        let mode = if mutation.changes_key || mutation.value.is_none() { LockMode::Update } else { LockMode::NoKeyUpdate };
+    async fn lock_for_write(
+        &self,
+        txn: TxnId,
+        mutation: &Mutation,
+        patience: Patience,
+        own: &mut OwnLocks<'_>,
+    ) -> KvResult<()> {
+        let mode =
+            if mutation.changes_key || mutation.value.is_none() { LockMode::Update } else { LockMode::NoKeyUpdate };
         let key = &mutation.key;
         let holder = match self.replica.locks.acquire_now(txn, self.from, key, mode)? {
             Taken::Held => return Ok(()),
@@ -85,7 +92,14 @@ impl Evaluation<'_> {
         }
     }
 
-    async fn settle_foreign(&self, key: &Key, until: &Key, txn: TxnId, mode: LockMode, patience: Patience) -> KvResult<()> {
+    async fn settle_foreign(
+        &self,
+        key: &Key,
+        until: &Key,
+        txn: TxnId,
+        mode: LockMode,
+        patience: Patience,
+    ) -> KvResult<()> {
         while let Some(intent) = self.foreign_intent(key, txn, mode) {
             recovery::settle(self, key, until, intent, Some(txn), patience).await?;
         }
@@ -107,8 +121,12 @@ impl Evaluation<'_> {
                 None
             }
             Ok(announced) => {
-                let written = announced.keys().iter().all(|key| self.foreign_intent(key, writes.txn, LockMode::Update).is_none());
-                let locked = writes.locked.iter().all(|locked| self.foreign_intent(&locked.key, writes.txn, locked.mode).is_none());
+                let written =
+                    announced.keys().iter().all(|key| self.foreign_intent(key, writes.txn, LockMode::Update).is_none());
+                let locked = writes
+                    .locked
+                    .iter()
+                    .all(|locked| self.foreign_intent(&locked.key, writes.txn, locked.mode).is_none());
                 (written && locked).then_some(announced)
             }
         }

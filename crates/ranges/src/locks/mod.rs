@@ -123,7 +123,9 @@ pub enum Taken {
     New,
     /// The transaction had the key before, in this mode or a weaker one.
     Held,
-    Busy { holder: TxnId },
+    Busy {
+        holder: TxnId,
+    },
 }
 
 impl Taken {
@@ -213,7 +215,14 @@ impl Locks {
     /// # Errors
     /// `LockNotAvailable` (NOWAIT, SKIP LOCKED, or the time is up), `Deadlock`, `TxnAborted` for a
     /// transaction that ended here, `NotLeader` when the range went away meanwhile.
-    pub async fn acquire(&self, txn: TxnId, node: NodeId, key: &Key, mode: LockMode, wait: LockWait) -> Result<bool, KvError> {
+    pub async fn acquire(
+        &self,
+        txn: TxnId,
+        node: NodeId,
+        key: &Key,
+        mode: LockMode,
+        wait: LockWait,
+    ) -> Result<bool, KvError> {
         let holder = match self.acquire_now(txn, node, key, mode)? {
             Taken::New | Taken::Held => return Ok(false),
             Taken::Busy { holder } => holder,

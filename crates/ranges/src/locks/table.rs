@@ -33,9 +33,13 @@ pub struct WaitId(pub u64);
 pub enum Acquired {
     Granted,
     /// In the queue; a later [`Changes::granted`] names it.
-    Waiting { blockers: Vec<TxnId> },
+    Waiting {
+        blockers: Vec<TxnId>,
+    },
     /// Not available and not to be waited for.
-    Busy { holder: TxnId },
+    Busy {
+        holder: TxnId,
+    },
 }
 
 /// What a release or a cancelled wait brought about.
@@ -169,8 +173,12 @@ impl LockTable {
 
     /// Transactions of sessions on `node` that began before `before`: that node's earlier lives.
     pub fn owned_by_session(&self, node: NodeId, before: Timestamp) -> Vec<TxnId> {
-        let mut txns: Vec<TxnId> =
-            self.owners.iter().filter(|(txn, owner)| owner.node == node && txn.start() < before).map(|(txn, _)| *txn).collect();
+        let mut txns: Vec<TxnId> = self
+            .owners
+            .iter()
+            .filter(|(txn, owner)| owner.node == node && txn.start() < before)
+            .map(|(txn, _)| *txn)
+            .collect();
         txns.sort_unstable();
         txns
     }
@@ -245,7 +253,8 @@ impl LockTable {
     fn cancel_into(&mut self, id: WaitId, changes: &mut Changes) {
         let Some(key) = self.waits.get(&id).cloned() else { return };
         let locks = self.keys.get_mut(&key).expect("a wait stands in the queue of its key");
-        let place = locks.queue.iter().position(|waiter| waiter.id == id).expect("a wait stands in the queue of its key");
+        let place =
+            locks.queue.iter().position(|waiter| waiter.id == id).expect("a wait stands in the queue of its key");
         let waiter = locks.queue.remove(place).expect("the place was just found");
         self.forget_wait(id, waiter.txn);
         self.settle(&key, changes);

@@ -95,7 +95,13 @@ impl goldenscript::Runner for Story {
             "split" => {
                 let (right, waits) = self.table.split_off(&Key::from(args.next_pos().ok_or("KEY")?));
                 let waits: Vec<String> = waits.iter().map(|id| format!("#{}", id.0)).collect();
-                writeln!(out, "left {} keys, right {} keys, ask again: {}", self.table.len(), right.len(), waits.join(" "))?;
+                writeln!(
+                    out,
+                    "left {} keys, right {} keys, ask again: {}",
+                    self.table.len(),
+                    right.len(),
+                    waits.join(" ")
+                )?;
             }
             "keys" => writeln!(out, "{}", self.table.len())?,
             other => return Err(format!("no command {other}").into()),
@@ -142,12 +148,14 @@ async fn a_timeout_and_a_broken_wait_are_told_apart() {
     let late = locks.acquire(TxnId(2), NodeId(1), &key, LockMode::Share, brief).await;
     assert_eq!(late, Err(KvError::LockNotAvailable { key: key.clone(), holder: TxnId(1), timed_out: true }));
 
-    let mut second = std::pin::pin!(locks.acquire(TxnId(2), NodeId(1), &key, LockMode::Share, LockWait::Block { timeout: None }));
+    let mut second =
+        std::pin::pin!(locks.acquire(TxnId(2), NodeId(1), &key, LockMode::Share, LockWait::Block { timeout: None }));
     assert!(futures::poll!(second.as_mut()).is_pending());
     locks.end(TxnId(2));
     assert_eq!(second.await, Err(KvError::TxnAborted), "it ended while it waited");
 
-    let mut third = std::pin::pin!(locks.acquire(TxnId(3), NodeId(1), &key, LockMode::Share, LockWait::Block { timeout: None }));
+    let mut third =
+        std::pin::pin!(locks.acquire(TxnId(3), NodeId(1), &key, LockMode::Share, LockWait::Block { timeout: None }));
     assert!(futures::poll!(third.as_mut()).is_pending());
     let edge = deadlocks.edges().remove(0);
     assert!(!deadlocks.break_wait(TxnId(2), edge.wait, Vec::new()), "another transaction's wait");

@@ -86,8 +86,13 @@ impl WaitsFor {
             if !seen.insert(next) {
                 continue;
             }
-            let onward: Vec<TxnId> =
-                self.by_txn.get(&next).into_iter().flatten().flat_map(|id| self.waits[id].blockers.iter().copied()).collect();
+            let onward: Vec<TxnId> = self
+                .by_txn
+                .get(&next)
+                .into_iter()
+                .flatten()
+                .flat_map(|id| self.waits[id].blockers.iter().copied())
+                .collect();
             path.push(next);
             stack.push((path.len(), onward));
         }

@@ -24,13 +24,33 @@ use crate::state::{self, Applied, INITIAL_INDEX, INITIAL_TERM, Identity, Members
 /// What application brings about outside the engine, in the order of the entries.
 pub enum Effect {
     /// An intent was written or, as `None`, removed.
-    Intent { range: RangeId, key: Key, head: Option<IntentHead> },
-    Record { range: RangeId, key: Bytes, value: Option<Bytes> },
+    Intent {
+        range: RangeId,
+        key: Key,
+        head: Option<IntentHead>,
+    },
+    Record {
+        range: RangeId,
+        key: Bytes,
+        value: Option<Bytes>,
+    },
     /// A change of the descriptor.
-    Described { range: RangeId, index: u64 },
-    Split { left: RangeId, right: RangeDescriptor, right_replica: ReplicaId },
+    Described {
+        range: RangeId,
+        index: u64,
+    },
+    Split {
+        left: RangeId,
+        right: RangeDescriptor,
+        right_replica: ReplicaId,
+    },
     /// The entry at this index is done with.
-    Done { range: RangeId, index: u64, term: u64, answer: Answer },
+    Done {
+        range: RangeId,
+        index: u64,
+        term: u64,
+        answer: Answer,
+    },
 }
 
 /// What the entries of a turn add up to.
@@ -194,7 +214,9 @@ fn apply_entry(
             peer.replica.set_garbage_floor(floor);
             state::put_identity(&mut changes.batch, &peer.identity);
         }
-        Body::Members { .. } => return Err(Defect::Unreadable("a change of members that raft does not know of".to_owned())),
+        Body::Members { .. } => {
+            return Err(Defect::Unreadable("a change of members that raft does not know of".to_owned()));
+        }
     }
     Ok(Answer::Applied)
 }
@@ -224,7 +246,11 @@ fn apply_writes(peer: &mut Peer, writes: Batch, changes: &mut Changes) -> Result
         match operation {
             Operation::Put { family: Family::Intents, key, value } => {
                 let intent = mvcc::Intent::decode(value).map_err(|error| Defect::Unreadable(error.to_string()))?;
-                changes.effects.push(Effect::Intent { range, key: Key(key.clone()), head: Some(IntentHead::from(&intent)) });
+                changes.effects.push(Effect::Intent {
+                    range,
+                    key: Key(key.clone()),
+                    head: Some(IntentHead::from(&intent)),
+                });
             }
             Operation::Delete { family: Family::Intents, key } => {
                 changes.effects.push(Effect::Intent { range, key: Key(key.clone()), head: None });
@@ -294,7 +320,10 @@ fn apply_members(
     if let Some(members) = peer.consensus.apply_members(change)? {
         peer.identity.members = members;
         if let Some(Command { body: Body::Members { descriptor }, .. }) = command {
-            assert!(descriptor.id == peer.replica.range && descriptor.span == peer.descriptor().span, "members change, nothing else");
+            assert!(
+                descriptor.id == peer.replica.range && descriptor.span == peer.descriptor().span,
+                "members change, nothing else"
+            );
             peer.identity.descriptor = descriptor;
             peer.learn_addresses();
         }
@@ -316,7 +345,10 @@ fn apply_split(
     changes: &mut Changes,
 ) -> Result<Answer, Defect> {
     let left = peer.descriptor().clone();
-    let fits = left.span.contains(&at) && at > left.span.start && left.replicas.len() == right_replicas.len() && !peer.consensus.is_joint();
+    let fits = left.span.contains(&at)
+        && at > left.span.start
+        && left.replicas.len() == right_replicas.len()
+        && !peer.consensus.is_joint();
     if !fits {
         let why = "a split that does not fit the range".to_owned();
         return Ok(Answer::NoOp(KvError::NotSupported { what: why }));
@@ -369,10 +401,20 @@ fn begin_right_side(
         ids
     };
     let members = &left.identity.members;
-    let members = Members { voters: counterpart(&members.voters), learners: counterpart(&members.learners), ..Members::default() };
+    let members = Members {
+        voters: counterpart(&members.voters),
+        learners: counterpart(&members.learners),
+        ..Members::default()
+    };
     let range = descriptor.id;
     let identity = Identity { replica, descriptor, members, garbage_floor: left.identity.garbage_floor };
-    let applied = Applied { index: INITIAL_INDEX, term: INITIAL_TERM, bytes: left.applied.bytes, versions: left.applied.versions, ..Applied::default() };
+    let applied = Applied {
+        index: INITIAL_INDEX,
+        term: INITIAL_TERM,
+        bytes: left.applied.bytes,
+        versions: left.applied.versions,
+        ..Applied::default()
+    };
     state::put_identity(&mut changes.batch, &identity);
     state::put_applied(&mut changes.batch, range, &applied);
     let mut log = RaftLog::open(engine.clone(), range.0).map_err(unreadable)?;

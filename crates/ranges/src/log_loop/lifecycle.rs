@@ -65,7 +65,11 @@ impl LogLoop {
     pub(super) fn create(&mut self, identity: Identity, applied: Applied) -> KvResult<()> {
         let (range, replica) = (identity.descriptor.id, identity.replica);
         if let Some(peer) = self.peers.get(&range) {
-            return if peer.replica.id == replica { Ok(()) } else { Err(refused(range, "another replica of it is here")) };
+            return if peer.replica.id == replica {
+                Ok(())
+            } else {
+                Err(refused(range, "another replica of it is here"))
+            };
         }
         let engine = self.shared.engine.clone();
         let stopping = |error: storage::Error| KvError::Stopping { why: error.to_string() };
@@ -93,13 +97,16 @@ impl LogLoop {
 
     /// The leader of a range says that `replica` of it should be here.
     pub(super) fn introduced(&mut self, descriptor: &RangeDescriptor, replica: ReplicaId) {
-        let names_us = descriptor.replicas.iter().any(|known| known.replica == replica && known.node == self.shared.node);
+        let names_us =
+            descriptor.replicas.iter().any(|known| known.replica == replica && known.node == self.shared.node);
         if !names_us || self.peers.contains_key(&descriptor.id) {
             return;
         }
         probe!("replica_created_by_introduction");
         match self.create(waiting_identity(descriptor, replica), Applied::default()) {
-            Ok(()) => tracing::info!(range = %descriptor.id, %replica, "a replica begins, waiting for its first snapshot"),
+            Ok(()) => {
+                tracing::info!(range = %descriptor.id, %replica, "a replica begins, waiting for its first snapshot")
+            }
             Err(error) => tracing::debug!(range = %descriptor.id, %replica, %error, "not created"),
         }
     }
@@ -115,7 +122,8 @@ impl LogLoop {
         tracing::debug!(%range, index, epoch = %peer.identity.descriptor.epoch, "the range changed");
         let members = &peer.identity.members;
         let id = peer.replica.id.0;
-        let mut all = members.voters.iter().chain(&members.learners).chain(&members.outgoing).chain(&members.learners_next);
+        let mut all =
+            members.voters.iter().chain(&members.learners).chain(&members.outgoing).chain(&members.learners_next);
         if !all.any(|member| *member == id) {
             self.destroy(range);
         } else {
@@ -124,18 +132,27 @@ impl LogLoop {
     }
 
     /// The right-hand side of a split is in the engine; it begins to work.
-    pub(super) fn split(&mut self, left: RangeId, right: RangeDescriptor, right_replica: ReplicaId) -> storage::Result<()> {
+    pub(super) fn split(
+        &mut self,
+        left: RangeId,
+        right: RangeDescriptor,
+        right_replica: ReplicaId,
+    ) -> storage::Result<()> {
         let Some(left) = self.peers.get(&left) else { return Ok(()) };
         let (left_replica, led_here) = (left.replica.clone(), left.consensus.is_leader());
         let range = right.id;
         if let Some(waiting) = self.peers.remove(&range) {
             // Introduced before this side of the split had anything here: it now has its state.
-            assert!(waiting.replica.id == right_replica && !waiting.is_initialized(), "the right-hand side begins here and now");
+            assert!(
+                waiting.replica.id == right_replica && !waiting.is_initialized(),
+                "the right-hand side begins here and now"
+            );
             self.shared.remove_replica(range);
         }
         let at = right.span.start.clone();
         let snapshot = self.shared.engine.snapshot();
-        let found = state::identities(&*self.shared.engine)?.into_iter().find(|identity| identity.descriptor.id == range);
+        let found =
+            state::identities(&*self.shared.engine)?.into_iter().find(|identity| identity.descriptor.id == range);
         let identity = found.expect("the right-hand side was written together with the split");
         let applied = state::applied(&*snapshot, range)?;
         let log = RaftLog::open(self.shared.engine.clone(), range.0)?;
@@ -195,7 +212,12 @@ impl LogLoop {
 
 /// A replica that knows its range and nothing of its state.
 pub fn waiting_identity(descriptor: &RangeDescriptor, replica: ReplicaId) -> Identity {
-    Identity { replica, descriptor: descriptor.clone(), members: Members::default(), garbage_floor: keyspace::Timestamp::ZERO }
+    Identity {
+        replica,
+        descriptor: descriptor.clone(),
+        members: Members::default(),
+        garbage_floor: keyspace::Timestamp::ZERO,
+    }
 }
 
 fn refused(range: RangeId, why: &str) -> KvError {

@@ -49,18 +49,46 @@ pub enum Input {
     Propose(Proposal),
     /// A split: the range answers nothing until it is applied.
     ProposeSplit(Proposal),
-    ProposeMembers { proposal: Proposal, steps: Vec<MemberStep> },
+    ProposeMembers {
+        proposal: Proposal,
+        steps: Vec<MemberStep>,
+    },
     /// Does this replica still lead in `term`?
-    Confirm { range: RangeId, term: u64, reply: oneshot::Sender<bool> },
+    Confirm {
+        range: RangeId,
+        term: u64,
+        reply: oneshot::Sender<bool>,
+    },
     Messages(Vec<RaftEnvelope>),
-    Transfer { range: RangeId, to: ReplicaId },
+    Transfer {
+        range: RangeId,
+        to: ReplicaId,
+    },
     /// A new leader's low-water mark is fresh.
-    LowWaterSet { range: RangeId, term: u64 },
+    LowWaterSet {
+        range: RangeId,
+        term: u64,
+    },
     /// First ranges of a store, or a replica that waits for its first snapshot.
-    Create { identity: Identity, applied: Applied, reply: oneshot::Sender<KvResult<()>> },
-    Flushed { applied: Vec<(RangeId, u64)>, outcome: storage::Result<()> },
-    Installed { range: RangeId, outcome: storage::Result<Box<Installing>> },
-    SnapshotSent { range: RangeId, to: ReplicaId, id: u64, arrived: bool },
+    Create {
+        identity: Identity,
+        applied: Applied,
+        reply: oneshot::Sender<KvResult<()>>,
+    },
+    Flushed {
+        applied: Vec<(RangeId, u64)>,
+        outcome: storage::Result<()>,
+    },
+    Installed {
+        range: RangeId,
+        outcome: storage::Result<Box<Installing>>,
+    },
+    SnapshotSent {
+        range: RangeId,
+        to: ReplicaId,
+        id: u64,
+        arrived: bool,
+    },
     /// Make all durable and end.
     Stop(oneshot::Sender<()>),
 }
@@ -100,7 +128,10 @@ struct Syncing {
 }
 
 /// What woke the loop.
-#[expect(clippy::large_enum_variant, reason = "it lives for one turn, on the stack; a box would be an allocation per input")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for one turn, on the stack; a box would be an allocation per input"
+)]
 enum Event {
     Tick,
     Synced(storage::Result<()>),
@@ -221,7 +252,9 @@ impl LogLoop {
         match input {
             Input::Propose(proposal) => self.propose(proposal, Peer::propose),
             Input::ProposeSplit(proposal) => self.propose(proposal, Peer::propose_and_pause),
-            Input::ProposeMembers { proposal, steps } => self.propose(proposal, |peer, proposal| peer.propose_members(proposal, &steps)),
+            Input::ProposeMembers { proposal, steps } => {
+                self.propose(proposal, |peer, proposal| peer.propose_members(proposal, &steps))
+            }
             Input::Confirm { range, term, reply } => {
                 if let Some(peer) = self.touch(range) {
                     peer.confirm(term, reply);
@@ -313,8 +346,25 @@ impl LogLoop {
         }
     }
 
-    fn take_output(&mut self, range: RangeId, output: Output, log: &mut Batch, committed: &mut Vec<(RangeId, Vec<Committed>)>) {
-        let Output { number, must_sync, standing, messages, after_sync, committed: entries, reads, snapshot, outgoing, entries_to_sync } = output;
+    fn take_output(
+        &mut self,
+        range: RangeId,
+        output: Output,
+        log: &mut Batch,
+        committed: &mut Vec<(RangeId, Vec<Committed>)>,
+    ) {
+        let Output {
+            number,
+            must_sync,
+            standing,
+            messages,
+            after_sync,
+            committed: entries,
+            reads,
+            snapshot,
+            outgoing,
+            entries_to_sync,
+        } = output;
         if let Some(standing) = standing {
             self.new_standing(range, standing);
         }
@@ -485,7 +535,9 @@ impl LogLoop {
         if peer.halted.is_some() || message.from != from.0 || message.to != peer.replica.id.0 {
             return;
         }
-        let is_stranger = peer.is_initialized() && !peer.consensus.is_member(from) && !peer.descriptor().replicas.iter().any(|known| known.replica == from);
+        let is_stranger = peer.is_initialized()
+            && !peer.consensus.is_member(from)
+            && !peer.descriptor().replicas.iter().any(|known| known.replica == from);
         if is_stranger {
             // It left, or it has just come and we do not know yet: its own descriptor tells it which.
             let descriptor = peer.descriptor().clone();
@@ -514,7 +566,12 @@ impl LogLoop {
         let Some(peer) = self.peers.get(&range) else { return };
         let Some(node) = peer.node_of(to) else { return };
         let from = (self.shared.node, peer.replica.id);
-        self.outbox.entry(node).or_default().push(RaftEnvelope { range, from, to: (node, to), message: message.encode() });
+        self.outbox.entry(node).or_default().push(RaftEnvelope {
+            range,
+            from,
+            to: (node, to),
+            message: message.encode(),
+        });
     }
 
     fn send(&mut self) {
@@ -542,7 +599,8 @@ impl LogLoop {
             peer.win_leadership();
             tracing::debug!(%range, term = standing.term, "elected");
         }
-        let leader = if leads { Some(self.shared.node) } else { standing.leader.and_then(|leader| peer.node_of(leader)) };
+        let leader =
+            if leads { Some(self.shared.node) } else { standing.leader.and_then(|leader| peer.node_of(leader)) };
         peer.replica.leadership.change_view(|view| {
             let same = view.term == standing.term && view.elected && leads;
             view.leads = view.leads && same;
@@ -592,7 +650,15 @@ impl LogLoop {
         let replica = self.shared.add_replica(&identity);
         let timing = self.shared.timing();
         let members = identity.members.clone();
-        let opened = Consensus::open(identity.replica, self.shared.engine.clone(), log, members, applied.index, timing, &mut |bound| env.random_below(bound));
+        let opened = Consensus::open(
+            identity.replica,
+            self.shared.engine.clone(),
+            log,
+            members,
+            applied.index,
+            timing,
+            &mut |bound| env.random_below(bound),
+        );
         match opened {
             Ok(consensus) => {
                 self.peers.insert(replica.range, Peer::new(replica, identity, applied, consensus));

@@ -213,7 +213,11 @@ impl Peer {
     }
 
     fn obstacle(&self, term: u64, epoch: keyspace::Epoch) -> Option<KvError> {
-        if !self.consensus.is_leader() || self.consensus.term() != term || self.paused_until.is_some() || self.halted.is_some() {
+        if !self.consensus.is_leader()
+            || self.consensus.term() != term
+            || self.paused_until.is_some()
+            || self.halted.is_some()
+        {
             return Some(self.replica.not_leader());
         }
         (epoch != self.descriptor().epoch).then(|| self.stale_epoch())
@@ -261,7 +265,10 @@ impl Peer {
     /// Gives out tickets if all that is needed is there. Called after every change of the standing.
     pub fn serve_if_possible(&self) {
         let term = self.consensus.term();
-        let may = self.consensus.is_leader() && self.may_serve == Some(term) && self.paused_until.is_none() && self.halted.is_none();
+        let may = self.consensus.is_leader()
+            && self.may_serve == Some(term)
+            && self.paused_until.is_none()
+            && self.halted.is_none();
         if may {
             self.replica.leadership.serve(term, self.descriptor().epoch, self.consensus.is_sole_voter());
         }

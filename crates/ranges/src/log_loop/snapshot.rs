@@ -58,7 +58,13 @@ impl Transfers {
 
 impl LogLoop {
     /// raft has made up its mind to send a snapshot; `state` is the range at that point.
-    pub(super) fn send_snapshot(&mut self, range: RangeId, to: ReplicaId, accept: RaftMessage, state: Option<Outgoing>) {
+    pub(super) fn send_snapshot(
+        &mut self,
+        range: RangeId,
+        to: ReplicaId,
+        accept: RaftMessage,
+        state: Option<Outgoing>,
+    ) {
         let Some(peer) = self.peers.get_mut(&range) else { return };
         let head = state.and_then(|outgoing| {
             let head = head_of(&*outgoing.state, peer, to, outgoing.index).ok()?;
@@ -73,7 +79,15 @@ impl LogLoop {
         let id = self.shared.env.random_u64() & (u64::MAX << 16) | self.transfers.next_id & 0xffff;
         let (acknowledge, acknowledged) = mpsc::unbounded_channel();
         self.transfers.under_way.insert(id, acknowledge);
-        let transfer = Transfer { shared: self.shared.clone(), range, from: peer.replica.id, to: (node, to), id, head, acknowledged };
+        let transfer = Transfer {
+            shared: self.shared.clone(),
+            range,
+            from: peer.replica.id,
+            to: (node, to),
+            id,
+            head,
+            acknowledged,
+        };
         tracing::info!(%range, %to, index = transfer.head.index, "sending a snapshot");
         self.allow_snapshots();
         self.shared.env.spawn("snapshot", transfer.run(Arc::from(state), accept));
@@ -106,7 +120,8 @@ impl LogLoop {
             state::clear_chunks(&mut batch, range);
             peer.incoming = Some(Incoming { id, next: 0, head: None });
         }
-        let Some(incoming) = peer.incoming.as_mut().filter(|incoming| incoming.id == id && incoming.head.is_none()) else {
+        let Some(incoming) = peer.incoming.as_mut().filter(|incoming| incoming.id == id && incoming.head.is_none())
+        else {
             return self.enqueue(range, from, &PeerMessage::Declined { id });
         };
         if number == incoming.next {
@@ -123,14 +138,28 @@ impl LogLoop {
     }
 
     /// All parts are here. Whether the snapshot is wanted is raft's decision.
-    pub(super) fn finish(&mut self, range: RangeId, from: ReplicaId, id: u64, chunks: u64, head: Bytes, accept: RaftMessage) {
+    pub(super) fn finish(
+        &mut self,
+        range: RangeId,
+        from: ReplicaId,
+        id: u64,
+        chunks: u64,
+        head: Bytes,
+        accept: RaftMessage,
+    ) {
         let Some(peer) = self.peers.get(&range) else { return };
-        if matches!(peer.halted, Some(Halt::Installing)) && peer.incoming.as_ref().is_some_and(|incoming| incoming.id == id) {
+        if matches!(peer.halted, Some(Halt::Installing))
+            && peer.incoming.as_ref().is_some_and(|incoming| incoming.id == id)
+        {
             return self.enqueue(range, from, &PeerMessage::Received { id, next: ALL });
         }
         let fits = peer.incoming.as_ref().is_some_and(|incoming| incoming.id == id && incoming.next == chunks);
-        let head = Installing::decode(head).ok().filter(|head| fits && head.chunks == chunks && self.has_room_for(range, head));
-        let Some(head) = head.filter(|head| accept.snapshot.as_ref().is_some_and(|snapshot| snapshot.get_metadata().index == head.index)) else {
+        let head = Installing::decode(head)
+            .ok()
+            .filter(|head| fits && head.chunks == chunks && self.has_room_for(range, head));
+        let Some(head) = head.filter(|head| {
+            accept.snapshot.as_ref().is_some_and(|snapshot| snapshot.get_metadata().index == head.index)
+        }) else {
             return self.enqueue(range, from, &PeerMessage::Declined { id });
         };
         if let Some(Incoming { head: slot, .. }) = self.peers.get_mut(&range).and_then(|peer| peer.incoming.as_mut()) {
@@ -142,14 +171,20 @@ impl LogLoop {
 
     /// No other range here may hold keys of the snapshot: one whose split is still to be applied, say.
     fn has_room_for(&self, range: RangeId, head: &Installing) -> bool {
-        let is_us = head.identity.descriptor.id == range && self.peers.get(&range).is_some_and(|peer| peer.replica.id == head.identity.replica);
+        let is_us = head.identity.descriptor.id == range
+            && self.peers.get(&range).is_some_and(|peer| peer.replica.id == head.identity.replica);
         let span = &head.identity.descriptor.span;
         let others = self.peers.values().filter(|peer| peer.replica.range != range && peer.is_initialized());
         is_us && !others.into_iter().any(|peer| peer.descriptor().span.overlaps(span))
     }
 
     /// raft accepted: the marker goes into the batch that resets the log.
-    pub(super) fn accept_snapshot(&mut self, range: RangeId, at: SnapshotAt, log: &mut Batch) -> Option<Box<Installing>> {
+    pub(super) fn accept_snapshot(
+        &mut self,
+        range: RangeId,
+        at: SnapshotAt,
+        log: &mut Batch,
+    ) -> Option<Box<Installing>> {
         let peer = self.peers.get_mut(&range)?;
         let head = peer.incoming.as_ref().and_then(|incoming| incoming.head.clone());
         let installing = head.filter(|head| (head.index, head.term) == (at.index, at.term));
@@ -162,13 +197,13 @@ impl LogLoop {
 
     /// The marker is durable: the rest is done beside the loop.
     pub(super) fn install(&mut self, range: RangeId, installing: Box<Installing>) {
-        let old_span = self.peers.get(&range).filter(|peer| peer.is_initialized()).map(|peer| peer.descriptor().span.clone());
+        let old_span =
+            self.peers.get(&range).filter(|peer| peer.is_initialized()).map(|peer| peer.descriptor().span.clone());
         let (shared, env) = (self.shared.clone(), self.shared.env.clone());
         self.shared.env.spawn("install snapshot", async move {
             let engine = shared.engine.clone();
-            let outcome = env.blocking(move || {
-                put_in_place(&*engine, &installing, old_span.as_ref()).map(|()| installing)
-            });
+            let outcome =
+                env.blocking(move || put_in_place(&*engine, &installing, old_span.as_ref()).map(|()| installing));
             let outcome = outcome.await;
             let _stopped = shared.inbox.send(Input::Installed { range, outcome });
         });
@@ -184,7 +219,8 @@ impl LogLoop {
         let (installing, intents) = match loaded {
             Ok(loaded) => loaded,
             Err(error) => {
-                let defect = crate::consensus::Defect::Unreadable(format!("a snapshot could not be put in place: {error}"));
+                let defect =
+                    crate::consensus::Defect::Unreadable(format!("a snapshot could not be put in place: {error}"));
                 return peer.quarantine(&defect);
             }
         };
@@ -208,7 +244,12 @@ impl LogLoop {
 }
 
 /// What the parts of a snapshot make up, for replica `to`.
-fn head_of(state: &dyn storage::Snapshot, peer: &super::peer::Peer, to: ReplicaId, index: u64) -> storage::Result<Installing> {
+fn head_of(
+    state: &dyn storage::Snapshot,
+    peer: &super::peer::Peer,
+    to: ReplicaId,
+    index: u64,
+) -> storage::Result<Installing> {
     let applied = state::applied(state, peer.replica.range)?;
     assert!(applied.index == index, "the engine's state and its applied index are one");
     let mut identity = peer.identity.clone();
@@ -225,7 +266,11 @@ fn clear(engine: &dyn Engine, span: Option<&keyspace::Span>) -> storage::Result<
 }
 
 /// Clears what was there and is to be there, and copies the chunks into place. Done again from the start if it is interrupted.
-pub fn put_in_place(engine: &dyn Engine, installing: &Installing, old_span: Option<&keyspace::Span>) -> storage::Result<()> {
+pub fn put_in_place(
+    engine: &dyn Engine,
+    installing: &Installing,
+    old_span: Option<&keyspace::Span>,
+) -> storage::Result<()> {
     let range = installing.identity.descriptor.id;
     let span = &installing.identity.descriptor.span;
     clear(engine, old_span)?;

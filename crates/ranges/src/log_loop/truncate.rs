@@ -15,7 +15,8 @@ impl LogLoop {
         }
         self.flushing = true;
         self.bytes_since_flush = 0;
-        let applied: Vec<(RangeId, u64)> = self.peers.iter().map(|(range, peer)| (*range, peer.applied.index)).collect();
+        let applied: Vec<(RangeId, u64)> =
+            self.peers.iter().map(|(range, peer)| (*range, peer.applied.index)).collect();
         let (shared, env) = (self.shared.clone(), self.shared.env.clone());
         self.shared.env.spawn("flush", async move {
             let engine = shared.engine.clone();

@@ -68,7 +68,8 @@ impl World {
     fn locate(&self, key: &Key) -> Option<(RangeDescriptor, Vec<NodeId>)> {
         let live = self.live();
         let known = live.iter().filter_map(|(_, store)| store.lookup(key));
-        let (descriptor, leader) = known.max_by_key(|(descriptor, leader)| (descriptor.epoch.span, descriptor.epoch.config, leader.is_some()))?;
+        let (descriptor, leader) = known
+            .max_by_key(|(descriptor, leader)| (descriptor.epoch.span, descriptor.epoch.config, leader.is_some()))?;
         let mut nodes: Vec<NodeId> = leader.into_iter().collect();
         nodes.extend(descriptor.replicas.iter().map(|replica| replica.node));
         nodes.retain(|node| live.iter().any(|(known, _)| known == node));
@@ -85,7 +86,9 @@ impl World {
                     let request = RangeRequest { range: descriptor.id, epoch: descriptor.epoch, body: body.clone() };
                     let answer = tokio::time::timeout(Duration::from_secs(8), store.handle(CLIENT, request));
                     match answer.await {
-                        Ok(Err(error)) if error.is_routing() || matches!(error, KvError::Stopping { .. }) => last = error,
+                        Ok(Err(error)) if error.is_routing() || matches!(error, KvError::Stopping { .. }) => {
+                            last = error
+                        }
                         Ok(answer) => return answer,
                         Err(_) => last = KvError::Unavailable { range: descriptor.id, why: "no answer".into() },
                     }
@@ -213,7 +216,11 @@ impl Cluster {
         let mut cuts = self.world.cut.lock();
         for other in self.nodes.keys().filter(|other| other.0 != node) {
             for pair in [(NodeId(node), *other), (*other, NodeId(node))] {
-                if cut { cuts.insert(pair) } else { cuts.remove(&pair) };
+                if cut {
+                    cuts.insert(pair)
+                } else {
+                    cuts.remove(&pair)
+                };
             }
         }
     }
@@ -240,7 +247,10 @@ impl Cluster {
         let key = Key::from(key);
         for _ in 0..600 {
             for (node, store) in self.world.live() {
-                let serves = store.lookup(&key).and_then(|(range, _)| store.leader_view(range.id)).is_some_and(|view| view.serves);
+                let serves = store
+                    .lookup(&key)
+                    .and_then(|(range, _)| store.leader_view(range.id))
+                    .is_some_and(|view| view.serves);
                 let cut_links = self.world.cut.lock().iter().filter(|(from, _)| *from == node).count();
                 if serves && cut_links + 1 < self.nodes.len().max(2) {
                     return node.0;
@@ -333,7 +343,13 @@ impl Client {
         Ok(reply.results.remove(0).rows.pop().map(|row| text(&row.value)))
     }
 
-    pub async fn read(&self, txn: Option<TxnId>, at: Timestamp, reads: Vec<ReadOp>, lock: Option<LockSpec>) -> KvResult<ReadReply> {
+    pub async fn read(
+        &self,
+        txn: Option<TxnId>,
+        at: Timestamp,
+        reads: Vec<ReadOp>,
+        lock: Option<LockSpec>,
+    ) -> KvResult<ReadReply> {
         let key = match &reads[0] {
             ReadOp::Get { key, .. } => key.clone(),
             ReadOp::Scan(scan) => scan.span.start.clone(),
@@ -386,7 +402,8 @@ impl Client {
     }
 
     pub async fn refresh(&self, txn: TxnId, start: &str, end: &str, from: Timestamp, to: Timestamp) -> KvResult<()> {
-        let body = RangeBody::Refresh(RefreshRequest { txn, spans: vec![Span::new(start.into(), end.into())], from, to });
+        let body =
+            RangeBody::Refresh(RefreshRequest { txn, spans: vec![Span::new(start.into(), end.into())], from, to });
         self.0.ask(&start.into(), body).await.map(drop)
     }
 
@@ -405,7 +422,14 @@ pub fn writes(txn: TxnId, at: Timestamp, rows: &[(&str, Option<&str>)]) -> Write
         changes_key: value.is_none(),
         must_be_absent: false,
     };
-    Writes { txn, at, snapshot: Timestamp::MAX, mutations: rows.iter().map(mutation).collect(), locked: Vec::new(), attempt: 1 }
+    Writes {
+        txn,
+        at,
+        snapshot: Timestamp::MAX,
+        mutations: rows.iter().map(mutation).collect(),
+        locked: Vec::new(),
+        attempt: 1,
+    }
 }
 
 pub fn scan_op(start: &str, end: &str, rows_max: u64) -> ReadOp {

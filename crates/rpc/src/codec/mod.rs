@@ -191,7 +191,10 @@ mod tests {
 
     #[test]
     fn what_is_newer_is_refused_by_name() {
-        assert_eq!(decode_request(vec![VERSION, 9].into()).unwrap_err(), DecodeError::UnknownVariant { of: "Request", tag: 9 });
+        assert_eq!(
+            decode_request(vec![VERSION, 9].into()).unwrap_err(),
+            DecodeError::UnknownVariant { of: "Request", tag: 9 }
+        );
         assert_eq!(decode_request(vec![200, 1].into()).unwrap_err(), DecodeError::UnknownVersion(200));
         let mut bytes = encode_request(&Request::sample(&mut wire::Choices::new(&[]))).to_vec();
         bytes.push(0);

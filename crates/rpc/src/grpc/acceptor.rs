@@ -144,7 +144,12 @@ async fn next_batch(shared: &Shared, incoming: &mut Streaming<Frame>) -> Option<
     }
 }
 
-fn answer_batch(shared: &Shared, peer: Acquaintance, outbox: &Arc<Outbox>, mut batch: Bytes) -> Result<(), DecodeError> {
+fn answer_batch(
+    shared: &Shared,
+    peer: Acquaintance,
+    outbox: &Arc<Outbox>,
+    mut batch: Bytes,
+) -> Result<(), DecodeError> {
     while let Some(message) = batch::take_message(&mut batch)? {
         if message.kind != Kind::Request {
             return Err(DecodeError::Invalid("a request was expected"));
@@ -180,7 +185,8 @@ fn answer(shared: &Shared, peer: Acquaintance, outbox: &Arc<Outbox>, id: u64, re
 }
 
 async fn send_response(outbox: &Outbox, id: u64, response: &Response, version: u8) {
-    if let Err(batch::NotSent::TooLarge { bytes }) = outbox.push_when_room(Kind::Response, id, response, version).await {
+    if let Err(batch::NotSent::TooLarge { bytes }) = outbox.push_when_room(Kind::Response, id, response, version).await
+    {
         let _peer_is_gone = outbox.push_refusal(id, &format!("the answer of {bytes} bytes is too large"));
     }
 }

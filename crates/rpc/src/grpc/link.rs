@@ -19,9 +19,9 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 use tonic::Streaming;
 
+use super::proto::Frame;
 use super::proto::frame::Content;
 use super::proto::peer_client::PeerClient;
-use super::proto::Frame;
 use super::{Class, Shared, endpoint, reason};
 use crate::batch::{self, FRAME_BYTES_MAX, Frames, Kind, NotSent, Outbox};
 use crate::{NetworkError, RaftEnvelope, Request, Response, codec};
@@ -72,7 +72,9 @@ impl Link {
         let _forget = Forget { connection: &connection, id };
         match connection.outbox.push_when_room(Kind::Request, id, &request, connection.version).await {
             Ok(()) => {}
-            Err(NotSent::TooLarge { bytes }) => return Err(self.refused(format!("a message of {bytes} bytes is too large"))),
+            Err(NotSent::TooLarge { bytes }) => {
+                return Err(self.refused(format!("a message of {bytes} bytes is too large")));
+            }
             Err(NotSent::Closed | NotSent::Full) => return Err(unreachable),
         }
         match answer.await {
@@ -159,9 +161,8 @@ impl Link {
             tracing::debug!(peer = %self.peer, %address, error = reason(&error), "cannot connect");
             unreachable.clone()
         })?;
-        let mut client = PeerClient::new(channel)
-            .max_decoding_message_size(FRAME_BYTES_MAX)
-            .max_encoding_message_size(usize::MAX);
+        let mut client =
+            PeerClient::new(channel).max_decoding_message_size(FRAME_BYTES_MAX).max_encoding_message_size(usize::MAX);
 
         let outbox = Arc::new(Outbox::default());
         let greeting = Frame { content: Some(Content::Greeting(identity.greeting(self.peer))) };

@@ -35,7 +35,9 @@ use tonic::transport::{Endpoint, Server};
 use crate::batch::{FRAME_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::cluster::{ClusterRequest, ClusterResponse, NodeInfo};
 use crate::network::is_open_to_strangers;
-use crate::{AskError, BoxFuture, Network, NetworkError, RaftEnvelope, Request, Response, Scheduler, Service, Transport, codec};
+use crate::{
+    AskError, BoxFuture, Network, NetworkError, RaftEnvelope, Request, Response, Scheduler, Service, Transport, codec,
+};
 use acceptor::Acceptor;
 use greeting::Identity;
 use link::Link;

@@ -133,7 +133,11 @@ async fn garbage_on_the_port_harms_nobody() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let (one, two) = (start(7, 1).await, start(7, 2).await);
     introduce(&[&one, &two]);
-    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 4096], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff\xff"] {
+    for garbage in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        &[0xff; 4096],
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+    ] {
         let mut socket = tokio::net::TcpStream::connect(two.address).await.unwrap();
         let _may_be_closed = socket.write_all(garbage).await;
         let mut answer = Vec::new();

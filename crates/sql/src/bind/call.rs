@@ -6,8 +6,8 @@ use expr::resolve::{self, ArgSource, CallShape, ResolvedFunction};
 use expr::{Aggregate, AggregateKind, Expr, SqlType};
 
 use super::marks::Mark;
-use super::select::PendingSet;
 use super::scope::Clause;
+use super::select::PendingSet;
 use super::{Binder, literal, type_of};
 use crate::SqlResult;
 use crate::parse::ast;
@@ -20,7 +20,11 @@ impl Binder<'_> {
             return self.aggregate_or_window(call, name, Vec::new(), at);
         }
         if call.star {
-            return Err(self.error_at(at, "42809", format!("{name}(*) specified, but {name} is not an aggregate function")));
+            return Err(self.error_at(
+                at,
+                "42809",
+                format!("{name}(*) specified, but {name} is not an aggregate function"),
+            ));
         }
         let kind = functions::by_name(name).first().map(|entry| entry.kind);
         if matches!(kind, Some(FunctionKind::Aggregate | FunctionKind::Window)) || call.over.is_some() {
@@ -30,7 +34,8 @@ impl Binder<'_> {
         let found = match self.resolve_call(name, call, &args, at)? {
             Ok(found) => found,
             Err(cast_to) => {
-                let [arg] = <[Expr; 1]>::try_from(args).map_err(|_| self.error_at(at, "42883", format!("function {name} does not exist")))?;
+                let [arg] = <[Expr; 1]>::try_from(args)
+                    .map_err(|_| self.error_at(at, "42883", format!("function {name} does not exist")))?;
                 return self.coerce(arg, cast_to, CastContext::Explicit, at);
             }
         };
@@ -61,7 +66,13 @@ impl Binder<'_> {
     }
 
     /// The overload; or (inner `Err`) the type that a call of a type's name converts to.
-    fn resolve_call(&self, name: &str, call: &ast::Call, args: &[Expr], at: ast::At) -> SqlResult<Result<ResolvedFunction<'static>, SqlType>> {
+    fn resolve_call(
+        &self,
+        name: &str,
+        call: &ast::Call,
+        args: &[Expr],
+        at: ast::At,
+    ) -> SqlResult<Result<ResolvedFunction<'static>, SqlType>> {
         let oids: Vec<_> = args.iter().map(|arg| type_of(arg).oid).collect();
         let names: Vec<&str> = call.arg_names.iter().map(ast::Name::as_str).collect();
         let shape = CallShape { types: &oids, names: &names, variadic: call.variadic };
@@ -90,7 +101,12 @@ impl Binder<'_> {
     }
 
     /// The arguments in the order and types that the function declares.
-    pub(super) fn call_args(&mut self, found: &ResolvedFunction<'_>, args: Vec<Expr>, at: ast::At) -> SqlResult<Vec<Expr>> {
+    pub(super) fn call_args(
+        &mut self,
+        found: &ResolvedFunction<'_>,
+        args: Vec<Expr>,
+        at: ast::At,
+    ) -> SqlResult<Vec<Expr>> {
         let mut given: Vec<Option<Expr>> = args.into_iter().map(Some).collect();
         let mut out = Vec::with_capacity(found.args.len());
         for (source, ty) in found.args.iter().zip(&found.arg_types) {
@@ -107,14 +123,25 @@ impl Binder<'_> {
         }
         if let Some(first) = found.variadic_from {
             let elements: Vec<Expr> = out.drain(first..).collect();
-            let element = elements.first().map(type_of).or_else(|| found.function.variadic.map(SqlType::from)).unwrap_or(SqlType::TEXT);
-            let ty = element.base().array().ok_or_else(|| self.error_at(at, "42704", format!("could not find array type for data type {element}")))?;
+            let element = elements
+                .first()
+                .map(type_of)
+                .or_else(|| found.function.variadic.map(SqlType::from))
+                .unwrap_or(SqlType::TEXT);
+            let ty = element.base().array().ok_or_else(|| {
+                self.error_at(at, "42704", format!("could not find array type for data type {element}"))
+            })?;
             out.push(Expr::Array { elements, ty });
         }
         Ok(out)
     }
 
-    pub(super) fn scalar_call(&mut self, found: &ResolvedFunction<'_>, args: Vec<Expr>, at: ast::At) -> SqlResult<Expr> {
+    pub(super) fn scalar_call(
+        &mut self,
+        found: &ResolvedFunction<'_>,
+        args: Vec<Expr>,
+        at: ast::At,
+    ) -> SqlResult<Expr> {
         let args = self.call_args(found, args, at)?;
         Ok(Expr::Call { function: found.function.id, args, ty: SqlType::from(found.result) })
     }
@@ -131,14 +158,28 @@ impl Binder<'_> {
         }
         let clause = self.level().clause;
         match clause {
-            Clause::SelectList | Clause::OrderBy | Clause::DistinctOn | Clause::Having | Clause::WindowArguments | Clause::WindowDefinition => {}
-            Clause::AggregateArguments => return Err(self.error_at(at, "42803", "aggregate function calls cannot be nested")),
-            other => return Err(self.error_at(at, "42803", format!("aggregate functions are not allowed in {}", other.name()))),
+            Clause::SelectList
+            | Clause::OrderBy
+            | Clause::DistinctOn
+            | Clause::Having
+            | Clause::WindowArguments
+            | Clause::WindowDefinition => {}
+            Clause::AggregateArguments => {
+                return Err(self.error_at(at, "42803", "aggregate function calls cannot be nested"));
+            }
+            other => {
+                return Err(self.error_at(
+                    at,
+                    "42803",
+                    format!("aggregate functions are not allowed in {}", other.name()),
+                ));
+            }
         }
         let aggregate = self.aggregate(call, name, at)?;
         let level = self.level();
         let ty = aggregate.ty;
-        let known = level.pending.aggregates.iter().position(|other| super::grouping::same_aggregate(other, &aggregate));
+        let known =
+            level.pending.aggregates.iter().position(|other| super::grouping::same_aggregate(other, &aggregate));
         let number = known.unwrap_or_else(|| {
             level.pending.aggregates.push(aggregate);
             level.pending.aggregates.len() - 1
@@ -176,7 +217,11 @@ impl Binder<'_> {
     }
 
     /// Binds part of a statement under the rules of another clause.
-    pub(super) fn in_clause<T>(&mut self, clause: Clause, bind: impl FnOnce(&mut Self) -> SqlResult<T>) -> SqlResult<T> {
+    pub(super) fn in_clause<T>(
+        &mut self,
+        clause: Clause,
+        bind: impl FnOnce(&mut Self) -> SqlResult<T>,
+    ) -> SqlResult<T> {
         let outside = std::mem::replace(&mut self.level().clause, clause);
         let result = bind(self);
         self.level().clause = outside;
@@ -189,14 +234,28 @@ impl Binder<'_> {
     fn set_in_expression(&mut self, found: &ResolvedFunction<'_>, args: Vec<Expr>, at: ast::At) -> SqlResult<Expr> {
         match self.level().clause {
             Clause::SelectList | Clause::OrderBy | Clause::DistinctOn | Clause::GroupBy => {}
-            Clause::FromFunction => return Err(self.error_at(at, "0A000", "set-returning functions must appear at top level of FROM")),
+            Clause::FromFunction => {
+                return Err(self.error_at(at, "0A000", "set-returning functions must appear at top level of FROM"));
+            }
             Clause::AggregateArguments => {
-                return Err(self.misplaced_set(at, "aggregate function calls cannot contain set-returning function calls".to_owned()));
+                return Err(self.misplaced_set(
+                    at,
+                    "aggregate function calls cannot contain set-returning function calls".to_owned(),
+                ));
             }
             Clause::WindowArguments => {
-                return Err(self.misplaced_set(at, "window function calls cannot contain set-returning function calls".to_owned()));
+                return Err(self.misplaced_set(
+                    at,
+                    "window function calls cannot contain set-returning function calls".to_owned(),
+                ));
             }
-            other => return Err(self.error_at(at, "0A000", format!("set-returning functions are not allowed in {}", other.name()))),
+            other => {
+                return Err(self.error_at(
+                    at,
+                    "0A000",
+                    format!("set-returning functions are not allowed in {}", other.name()),
+                ));
+            }
         }
         let (call, names) = self.set_call(found, args, at)?;
         let ty = if names.len() == 1 && call.columns.len() == 1 { call.columns[0] } else { SqlType::RECORD };
@@ -207,7 +266,12 @@ impl Binder<'_> {
     }
 
     /// The call with its columns' names and types.
-    pub(super) fn set_call(&mut self, found: &ResolvedFunction<'_>, args: Vec<Expr>, at: ast::At) -> SqlResult<(SetCall, Vec<String>)> {
+    pub(super) fn set_call(
+        &mut self,
+        found: &ResolvedFunction<'_>,
+        args: Vec<Expr>,
+        at: ast::At,
+    ) -> SqlResult<(SetCall, Vec<String>)> {
         let args = self.call_args(found, args, at)?;
         let out: Vec<(&str, SqlType)> = found.function.out_columns().collect();
         let (names, columns) = if out.is_empty() {
@@ -221,8 +285,14 @@ impl Binder<'_> {
     /// The type of an OUT column that is declared by the type of an argument.
     fn polymorphic_column(&self, declared: SqlType, args: &[Expr]) -> SqlType {
         match declared {
-            SqlType::ANYELEMENT => args.iter().find_map(|arg| type_of(arg).element()).or_else(|| args.first().map(type_of)).unwrap_or(SqlType::TEXT),
-            SqlType::ANYARRAY => args.iter().map(type_of).find(|ty| ty.element().is_some()).unwrap_or(SqlType::TEXT_ARRAY),
+            SqlType::ANYELEMENT => args
+                .iter()
+                .find_map(|arg| type_of(arg).element())
+                .or_else(|| args.first().map(type_of))
+                .unwrap_or(SqlType::TEXT),
+            SqlType::ANYARRAY => {
+                args.iter().map(type_of).find(|ty| ty.element().is_some()).unwrap_or(SqlType::TEXT_ARRAY)
+            }
             other => other,
         }
     }
@@ -250,7 +320,9 @@ impl Binder<'_> {
             return Ok(None);
         }
         let record = self.call(call, at)?;
-        let field = |(index, (name, ty)): (usize, (&str, SqlType))| (name.to_owned(), Expr::Field { arg: Box::new(record.clone()), index, ty });
+        let field = |(index, (name, ty)): (usize, (&str, SqlType))| {
+            (name.to_owned(), Expr::Field { arg: Box::new(record.clone()), index, ty })
+        };
         Ok(Some(columns.into_iter().enumerate().map(field).collect()))
     }
 
@@ -258,7 +330,10 @@ impl Binder<'_> {
     pub(super) fn out_column(&mut self, call: &ast::Call, name: &ast::Name, at: ast::At) -> SqlResult<Option<Expr>> {
         let written = self.function_name(&call.name, at)?.to_owned();
         let Some(entry) = functions::by_name(&written).first() else { return Ok(None) };
-        let Some((index, (_, ty))) = entry.out_columns().enumerate().find(|(_, (column, _))| *column == name.as_str()) else { return Ok(None) };
+        let Some((index, (_, ty))) = entry.out_columns().enumerate().find(|(_, (column, _))| *column == name.as_str())
+        else {
+            return Ok(None);
+        };
         let record = self.call(call, at)?;
         Ok(Some(Expr::Field { arg: Box::new(record), index, ty }))
     }

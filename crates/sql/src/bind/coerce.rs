@@ -24,14 +24,24 @@ impl Binder<'_> {
     }
 
     /// The inner `Err` gives the expression back where there is no such conversion.
-    pub(super) fn try_coerce(&mut self, expr: Expr, to: SqlType, context: CastContext, at: ast::At) -> SqlResult<Result<Expr, Expr>> {
+    pub(super) fn try_coerce(
+        &mut self,
+        expr: Expr,
+        to: SqlType,
+        context: CastContext,
+        at: ast::At,
+    ) -> SqlResult<Result<Expr, Expr>> {
         let from = type_of(&expr);
         if from.oid == SqlType::UNKNOWN.oid && to.oid != SqlType::UNKNOWN.oid {
             return self.type_unknown(expr, to, context, at).map(Ok);
         }
         let explicit = context == CastContext::Explicit;
         if from.oid == to.oid {
-            return Ok(Ok(if to.typmod >= 0 && to.typmod != from.typmod { cast(expr, CastMethod::Relabel, to, explicit) } else { expr }));
+            return Ok(Ok(if to.typmod >= 0 && to.typmod != from.typmod {
+                cast(expr, CastMethod::Relabel, to, explicit)
+            } else {
+                expr
+            }));
         }
         // A row in parentheses is any record.
         if to.oid == SqlType::RECORD.oid && matches!(expr, Expr::Row { .. }) {
@@ -47,7 +57,9 @@ impl Binder<'_> {
     fn type_unknown(&mut self, expr: Expr, to: SqlType, context: CastContext, at: ast::At) -> SqlResult<Expr> {
         let explicit = context == CastContext::Explicit;
         match expr {
-            Expr::Param { index, ty: _ } if self.params.get(index).is_some_and(|known| known.is_none_or(|ty| ty == SqlType::UNKNOWN)) => {
+            Expr::Param { index, ty: _ }
+                if self.params.get(index).is_some_and(|known| known.is_none_or(|ty| ty == SqlType::UNKNOWN)) =>
+            {
                 self.params[index] = Some(to.base());
                 let param = Expr::Param { index, ty: to.base() };
                 Ok(if to.typmod >= 0 { cast(param, CastMethod::Relabel, to, explicit) } else { param })
@@ -67,7 +79,10 @@ impl Binder<'_> {
         match self.try_coerce(expr, SqlType::BOOL, CastContext::Implicit, at)? {
             Ok(expr) => Ok(expr),
             Err(expr) => {
-                let message = format!("argument of {clause} must be type boolean, not type {}", types::format_type_be(type_of(&expr).oid));
+                let message = format!(
+                    "argument of {clause} must be type boolean, not type {}",
+                    types::format_type_be(type_of(&expr).oid)
+                );
                 Err(self.error_at(at, "42804", message))
             }
         }
@@ -80,7 +95,8 @@ impl Binder<'_> {
         let at = exprs.first().map_or(0, |(_, at)| *at);
         let common = resolve::common_type(&oids, context).map_err(self.placed(at))?;
         let ty = SqlType::from(common).with_typmod(resolve::common_typmod(&types, common));
-        let coerced = exprs.into_iter().map(|(expr, at)| self.implicit(expr, ty.base(), at)).collect::<SqlResult<_>>()?;
+        let coerced =
+            exprs.into_iter().map(|(expr, at)| self.implicit(expr, ty.base(), at)).collect::<SqlResult<_>>()?;
         Ok((coerced, ty))
     }
 
@@ -116,11 +132,17 @@ pub fn resolve_type(name: &ast::TypeName, source: &str) -> SqlResult<SqlType> {
     let mut ty = SqlType::from(entry.oid);
     if !name.modifiers.is_empty() {
         let modifiers = name.modifiers.iter().map(modifier).collect::<Option<Vec<i32>>>();
-        let modifiers = modifiers.ok_or_else(|| place(SqlError::new("42601", "type modifiers must be simple constants or identifiers")))?;
+        let modifiers = modifiers
+            .ok_or_else(|| place(SqlError::new("42601", "type modifiers must be simple constants or identifiers")))?;
         ty.typmod = types::typmod_in(ty.oid, &modifiers).map_err(|error| place(error.into()))?;
     }
     if name.dimensions > 0 {
-        ty = ty.array().ok_or_else(|| place(SqlError::new("42704", format!("could not find array type for data type {}", types::format_type_be(ty.oid)))))?;
+        ty = ty.array().ok_or_else(|| {
+            place(SqlError::new(
+                "42704",
+                format!("could not find array type for data type {}", types::format_type_be(ty.oid)),
+            ))
+        })?;
     }
     Ok(ty)
 }

@@ -16,11 +16,24 @@ pub fn bind_column_default(catalog: &Catalog, path: &SearchPath, column: &Column
 
 /// An expression over a table's row (its live columns in their order, the hidden row id last), as `ty` if that is given:
 /// a check, a generated column, `ALTER COLUMN … USING`.
-pub fn bind_over_row(catalog: &Catalog, path: &SearchPath, table: &Table, text: &str, ty: Option<SqlType>) -> SqlResult<Expr> {
+pub fn bind_over_row(
+    catalog: &Catalog,
+    path: &SearchPath,
+    table: &Table,
+    text: &str,
+    ty: Option<SqlType>,
+) -> SqlResult<Expr> {
     bind_text(catalog, path, text, Binder::table_scope(table, None, 0), Clause::Check, ty)
 }
 
-fn bind_text(catalog: &Catalog, path: &SearchPath, text: &str, scope: Scope, clause: Clause, ty: Option<SqlType>) -> SqlResult<Expr> {
+fn bind_text(
+    catalog: &Catalog,
+    path: &SearchPath,
+    text: &str,
+    scope: Scope,
+    clause: Clause,
+    ty: Option<SqlType>,
+) -> SqlResult<Expr> {
     let written = crate::parse::parse_expression(text)?;
     let mut binder = Binder::new(Environment { catalog, path, source: text, param_types: &[] });
     let bound = binder.in_level(scope, clause, |binder| {
@@ -36,7 +49,10 @@ fn bind_text(catalog: &Catalog, path: &SearchPath, text: &str, scope: Scope, cla
         error
     })?;
     if super::stage::any_column(&expr, &mut |index| index >= marks::FIRST) {
-        return Err(SqlError::new("0A000", format!("cannot use subquery or set-returning function in {}", clause.name())));
+        return Err(SqlError::new(
+            "0A000",
+            format!("cannot use subquery or set-returning function in {}", clause.name()),
+        ));
     }
     Ok(expr)
 }
@@ -50,7 +66,8 @@ impl Binder<'_> {
 
     pub(super) fn checks(&self, table: &Table) -> SqlResult<Vec<crate::plan::Check>> {
         let check = |check: &crate::catalog::CheckDescriptor| {
-            let condition = bind_over_row(self.catalog(), self.environment.path, table, &check.condition, Some(SqlType::BOOL))?;
+            let condition =
+                bind_over_row(self.catalog(), self.environment.path, table, &check.condition, Some(SqlType::BOOL))?;
             Ok(crate::plan::Check { name: check.name.as_str().into(), condition })
         };
         table.checks.iter().map(check).collect()

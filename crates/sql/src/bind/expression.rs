@@ -32,7 +32,9 @@ impl Binder<'_> {
                 let fields = self.star(table, at)?.into_iter().map(|(_, expr, _)| expr).collect();
                 Ok(Expr::Row { fields, ty: SqlType::RECORD })
             }
-            ExprKind::Star(_) | ExprKind::FieldStar(_) => Err(self.error_at(at, "42601", "row expansion via \"*\" is not supported here")),
+            ExprKind::Star(_) | ExprKind::FieldStar(_) => {
+                Err(self.error_at(at, "42601", "row expansion via \"*\" is not supported here"))
+            }
             ExprKind::Field(arg, name) => self.field(arg, name, at),
             ExprKind::Subscript(arg, subscripts) => self.subscript(arg, subscripts, at),
             ExprKind::Prefix(operator, arg) => {
@@ -49,10 +51,13 @@ impl Binder<'_> {
             ExprKind::Binary(binary) => {
                 let symbol = self.operator_symbol(&binary.operator, at)?;
                 let (left, right) = (self.expr(&binary.left)?, self.expr(&binary.right)?);
-                let are_written = matches!((&binary.left.kind, &binary.right.kind), (ExprKind::Row(_), ExprKind::Row(_)));
+                let are_written =
+                    matches!((&binary.left.kind, &binary.right.kind), (ExprKind::Row(_), ExprKind::Row(_)));
                 match (symbol, left, right) {
                     // Whole rows are values, of which NULLs are equal parts; rows that are written out are not.
-                    ("=" | "<>", Expr::Row { fields: left, .. }, Expr::Row { fields: right, .. }) if !are_written && left.len() == right.len() => {
+                    ("=" | "<>", Expr::Row { fields: left, .. }, Expr::Row { fields: right, .. })
+                        if !are_written && left.len() == right.len() =>
+                    {
                         self.same_rows(left, right, symbol == "=", at)
                     }
                     (_, left, right) => self.binary(symbol, left, right, at),
@@ -97,7 +102,9 @@ impl Binder<'_> {
                 let to = self.type_name(ty)?;
                 // ARRAY[] has no type of its own: the cast gives it one.
                 let bound = match &arg.kind {
-                    ExprKind::Array(elements) if to.element().is_some() => self.array(elements, to.element(), arg.at)?,
+                    ExprKind::Array(elements) if to.element().is_some() => {
+                        self.array(elements, to.element(), arg.at)?
+                    }
                     _ => self.expr(arg)?,
                 };
                 self.coerce(bound, to, CastContext::Explicit, at)
@@ -199,7 +206,8 @@ impl Binder<'_> {
 
     /// Field by field, NULLs being the same.
     fn same_rows(&mut self, left: Vec<Expr>, right: Vec<Expr>, same: bool, at: ast::At) -> SqlResult<Expr> {
-        let tests = left.into_iter().zip(right).map(|(a, b)| self.distinct_pair(a, b, same, at)).collect::<SqlResult<_>>()?;
+        let tests =
+            left.into_iter().zip(right).map(|(a, b)| self.distinct_pair(a, b, same, at)).collect::<SqlResult<_>>()?;
         Ok(if same { Expr::And(tests) } else { Expr::Or(tests) })
     }
 
@@ -272,7 +280,13 @@ impl Binder<'_> {
         let ty = if ty.element().is_some() && (inner_arrays || element.is_none()) {
             ty
         } else {
-            ty.array().ok_or_else(|| self.error_at(at, "42704", format!("could not find array type for data type {}", types::format_type_be(ty.oid))))?
+            ty.array().ok_or_else(|| {
+                self.error_at(
+                    at,
+                    "42704",
+                    format!("could not find array type for data type {}", types::format_type_be(ty.oid)),
+                )
+            })?
         };
         Ok(Expr::Array { elements, ty })
     }
@@ -281,7 +295,10 @@ impl Binder<'_> {
         let array = self.expr(array)?;
         let ty = type_of(&array);
         let Some(element) = ty.element() else {
-            let message = format!("cannot subscript type {} because it does not support subscripting", types::format_type_be(ty.oid));
+            let message = format!(
+                "cannot subscript type {} because it does not support subscripting",
+                types::format_type_be(ty.oid)
+            );
             return Err(self.error_at(at, "42804", message));
         };
         let mut index = |written: &ast::Expr| {
@@ -307,7 +324,9 @@ impl Binder<'_> {
                     let upper = index(written)?;
                     (Some(Expr::Const { value: expr::Datum::Int4(1), ty: SqlType::INT4 }), Some(upper))
                 }
-                Subscript::Slice(lower, upper) => (lower.as_ref().map(&mut index).transpose()?, upper.as_ref().map(&mut index).transpose()?),
+                Subscript::Slice(lower, upper) => {
+                    (lower.as_ref().map(&mut index).transpose()?, upper.as_ref().map(&mut index).transpose()?)
+                }
             });
         }
         Ok(Expr::Slice { array: Box::new(array), bounds, ty })
@@ -329,7 +348,10 @@ impl Binder<'_> {
         let message = if ty == SqlType::RECORD {
             format!("could not identify column \"{name}\" in record data type")
         } else {
-            format!("column notation .{name} applied to type {}, which is not a composite type", types::format_type_be(ty.oid))
+            format!(
+                "column notation .{name} applied to type {}, which is not a composite type",
+                types::format_type_be(ty.oid)
+            )
         };
         Err(self.error_at(at, if ty == SqlType::RECORD { "42703" } else { "42809" }, message))
     }

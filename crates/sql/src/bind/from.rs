@@ -42,7 +42,14 @@ impl Binder<'_> {
     }
 
     fn refuse_same_names(&self, left: &Scope, right: &Scope) -> SqlResult<()> {
-        let named = |scope: &Scope| scope.relations.iter().filter(|relation| !relation.anonymous).map(|relation| (relation.schema.clone(), relation.name.clone())).collect::<Vec<_>>();
+        let named = |scope: &Scope| {
+            scope
+                .relations
+                .iter()
+                .filter(|relation| !relation.anonymous)
+                .map(|relation| (relation.schema.clone(), relation.name.clone()))
+                .collect::<Vec<_>>()
+        };
         let known = named(left);
         match named(right).into_iter().find(|name| known.contains(name)) {
             Some((_, name)) => Err(SqlError::new("42712", format!("table name \"{name}\" specified more than once"))),
@@ -60,7 +67,8 @@ impl Binder<'_> {
                 self.relation(name, alias.as_ref())
             }
             TableRef::Query { query, lateral, alias, at } => {
-                let (plan, bindings) = self.beside(if *lateral { left.clone() } else { Scope::default() }, |binder| binder.query(query))?;
+                let (plan, bindings) =
+                    self.beside(if *lateral { left.clone() } else { Scope::default() }, |binder| binder.query(query))?;
                 let scope = self.named_scope(&plan, alias.as_ref(), *at)?;
                 Ok(Item { plan, scope, bindings })
             }
@@ -70,7 +78,11 @@ impl Binder<'_> {
     }
 
     /// Binds with `scope` as the level's names; gives what was referred to of them.
-    fn beside<T>(&mut self, scope: Scope, bind: impl FnOnce(&mut Self) -> SqlResult<T>) -> SqlResult<(T, Vec<(usize, Expr)>)> {
+    fn beside<T>(
+        &mut self,
+        scope: Scope,
+        bind: impl FnOnce(&mut Self) -> SqlResult<T>,
+    ) -> SqlResult<(T, Vec<(usize, Expr)>)> {
         let level = self.level();
         let outside = (std::mem::replace(&mut level.scope, scope), std::mem::take(&mut level.bindings));
         let result = bind(self);
@@ -91,7 +103,9 @@ impl Binder<'_> {
         let table = self.resolve_table(name)?;
         let plan = match &table.kind {
             RelationKind::View { definition, .. } => self.view(&table, definition)?,
-            RelationKind::Sequence(_) => return Err(self.error_at(name.at(), "0A000", "reading a sequence as a table is not supported")),
+            RelationKind::Sequence(_) => {
+                return Err(self.error_at(name.at(), "0A000", "reading a sequence as a table is not supported"));
+            }
             RelationKind::Table { .. } | RelationKind::Virtual => {
                 self.uses(&table, TableUse::Read);
                 scan(&table)
@@ -103,7 +117,8 @@ impl Binder<'_> {
             let hidden = field.origin.is_some_and(|(oid, attnum)| oid == table.oid && attnum == 0);
             columns.push(Column { name: field.name.clone(), ty: field.ty, index, origin: field.origin, hidden });
         }
-        let mut relation = Relation { name: table.name.clone(), schema, columns, table: Some(table.oid), anonymous: false };
+        let mut relation =
+            Relation { name: table.name.clone(), schema, columns, table: Some(table.oid), anonymous: false };
         if let Some(alias) = alias {
             relation.name.clone_from(&alias.name.text);
             relation.schema = None;
@@ -116,9 +131,16 @@ impl Binder<'_> {
     pub(super) fn resolve_table(&self, name: &ast::ObjectName) -> SqlResult<Table> {
         let schema = name.schema.as_ref().map(ast::Name::as_str);
         if let Some(database) = &name.database {
-            let own = self.catalog().database_by_oid(self.environment.path.database).is_some_and(|own| own.name == database.text);
+            let own = self
+                .catalog()
+                .database_by_oid(self.environment.path.database)
+                .is_some_and(|own| own.name == database.text);
             if !own {
-                return Err(self.error_at(name.at(), "0A000", format!("cross-database references are not implemented: {name}")));
+                return Err(self.error_at(
+                    name.at(),
+                    "0A000",
+                    format!("cross-database references are not implemented: {name}"),
+                ));
             }
         }
         match self.catalog().resolve_relation(self.environment.path, schema, name.name.as_str()) {
@@ -140,7 +162,10 @@ impl Binder<'_> {
     /// A view is its query, bound where nothing around it can be seen.
     fn view(&mut self, table: &Table, definition: &str) -> SqlResult<Plan> {
         if self.views.contains(&table.oid) || self.views.len() > 100 {
-            return Err(SqlError::new("42P17", format!("infinite recursion detected in rules for relation \"{}\"", table.name)));
+            return Err(SqlError::new(
+                "42P17",
+                format!("infinite recursion detected in rules for relation \"{}\"", table.name),
+            ));
         }
         let statements = crate::parse::parse(definition)?;
         let [crate::parse::ParsedStatement { statement: Statement::Query(query), .. }] = &statements[..] else {
@@ -177,17 +202,29 @@ impl Binder<'_> {
         });
         let mut columns: Vec<Column> = columns.collect();
         let Some(alias) = alias else {
-            return Err(self.error_at(at, "42601", "subquery in FROM must have an alias").with_hint("For example, FROM (SELECT ...) [AS] foo."));
+            return Err(self
+                .error_at(at, "42601", "subquery in FROM must have an alias")
+                .with_hint("For example, FROM (SELECT ...) [AS] foo."));
         };
         self.rename_columns(&mut columns, alias)?;
-        let relation = Relation { name: alias.name.text.clone(), schema: None, columns: columns.clone(), table: None, anonymous: false };
+        let relation = Relation {
+            name: alias.name.text.clone(),
+            schema: None,
+            columns: columns.clone(),
+            table: None,
+            anonymous: false,
+        };
         Ok(Scope { relations: vec![relation], visible: columns, width: plan.width() })
     }
 
     fn rename_columns(&self, columns: &mut [Column], alias: &ast::Alias) -> SqlResult<()> {
         let shown = columns.iter().filter(|column| !column.hidden).count();
         if alias.columns.len() > shown {
-            let message = format!("table \"{}\" has {shown} columns available but {} columns specified", alias.name, alias.columns.len());
+            let message = format!(
+                "table \"{}\" has {shown} columns available but {} columns specified",
+                alias.name,
+                alias.columns.len()
+            );
             return Err(self.error_at(alias.name.at, "42P10", message));
         }
         for (column, name) in columns.iter_mut().filter(|column| !column.hidden).zip(&alias.columns) {
@@ -262,7 +299,13 @@ impl Binder<'_> {
     }
 
     /// Subqueries in the arguments are computed once, beside the scan, and handed in as parameters.
-    fn function_scan(&mut self, mut calls: Vec<SetCall>, ordinality: bool, fields: Vec<Field>, subqueries: &[PendingSubquery]) -> Plan {
+    fn function_scan(
+        &mut self,
+        mut calls: Vec<SetCall>,
+        ordinality: bool,
+        fields: Vec<Field>,
+        subqueries: &[PendingSubquery],
+    ) -> Plan {
         if subqueries.is_empty() {
             return Plan::new(Node::FunctionScan { calls, ordinality }, fields);
         }
@@ -275,7 +318,8 @@ impl Binder<'_> {
         }
         let mut together = outer.fields.clone();
         together.extend(fields.iter().cloned());
-        let columns = fields.iter().enumerate().map(|(at, field)| Expr::Column { index: width + at, ty: field.ty }).collect();
+        let columns =
+            fields.iter().enumerate().map(|(at, field)| Expr::Column { index: width + at, ty: field.ty }).collect();
         let inner = Box::new(Plan::new(Node::FunctionScan { calls, ordinality }, fields));
         let kind = ApplyKind::Lateral { left_join: false, condition: None };
         let apply = Apply { outer: Box::new(outer), inner, bindings, kind, guard: None };
@@ -289,7 +333,9 @@ impl Binder<'_> {
                 return None;
             }
             debug_assert!(index < width, "it refers to the items to its left");
-            let known = bindings.iter().find(|(_, bound)| matches!(bound, Expr::Column { index: known, .. } if *known == index));
+            let known = bindings
+                .iter()
+                .find(|(_, bound)| matches!(bound, Expr::Column { index: known, .. } if *known == index));
             let slot = match known {
                 Some((slot, _)) => *slot,
                 None => {
@@ -314,8 +360,10 @@ impl Binder<'_> {
             JoinType::Full => JoinKind::Full,
         };
         // What the right side needs of the left one is numbered after what lies further out.
-        let (own, further): (Vec<_>, Vec<_>) =
-            right.bindings.into_iter().partition(|(_, expr)| matches!(expr, Expr::Column { index, .. } if *index >= outer.width));
+        let (own, further): (Vec<_>, Vec<_>) = right
+            .bindings
+            .into_iter()
+            .partition(|(_, expr)| matches!(expr, Expr::Column { index, .. } if *index >= outer.width));
         let own = own.into_iter().map(|(slot, expr)| (slot, shifted(expr, outer.width))).collect();
         let mut bindings = left.bindings;
         bindings.extend(further);
@@ -335,7 +383,13 @@ impl Binder<'_> {
         if let Some(alias) = &join.alias {
             let mut columns = item.scope.visible.clone();
             self.rename_columns(&mut columns, alias)?;
-            let relation = Relation { name: alias.name.text.clone(), schema: None, columns: columns.clone(), table: None, anonymous: false };
+            let relation = Relation {
+                name: alias.name.text.clone(),
+                schema: None,
+                columns: columns.clone(),
+                table: None,
+                anonymous: false,
+            };
             item.scope = Scope { relations: vec![relation], visible: columns, width: item.scope.width };
         }
         item.bindings.extend(bindings);
@@ -369,7 +423,11 @@ impl Binder<'_> {
             let subqueries = std::mem::replace(&mut binder.level().pending.subqueries, outside);
             Ok((binder.condition(bound?, "JOIN/ON", written.at)?, subqueries))
         })?;
-        if !bindings.is_empty() || any_column(&bound, &mut |index| index >= marks::FIRST && !matches!(Mark::of(index), Some(Mark::Subquery(_)))) {
+        if !bindings.is_empty()
+            || any_column(&bound, &mut |index| {
+                index >= marks::FIRST && !matches!(Mark::of(index), Some(Mark::Subquery(_)))
+            })
+        {
             return Err(self.error_at(written.at, "0A000", "this is not supported in a join condition"));
         }
         Ok((bound, subqueries))
@@ -398,8 +456,11 @@ impl Binder<'_> {
             _ => return Err(self.error_at(at, "0A000", "a subquery in the condition of this join is not supported")),
         };
         // Of the pair's columns: which are the kept side's, and where the other side's stand in its own row.
-        let (kept_range, other_start) =
-            if kind == JoinKind::Left { (0..left_width, left_width) } else { (left_width..left_width + right_width, 0) };
+        let (kept_range, other_start) = if kind == JoinKind::Left {
+            (0..left_width, left_width)
+        } else {
+            (left_width..left_width + right_width, 0)
+        };
         let mut bindings = right.bindings;
         let mut adapt = |binder: &mut Self, expr: &mut Expr| {
             super::stage::substitute_typed(expr, &mut |index, ty| {
@@ -441,7 +502,13 @@ impl Binder<'_> {
         let mut fields = left.fields.clone();
         fields.extend(right.plan.fields.iter().cloned());
         if right.bindings.is_empty() {
-            let node = Node::Join(Join { kind, left: Box::new(left), right: Box::new(right.plan), equal: Vec::new(), condition });
+            let node = Node::Join(Join {
+                kind,
+                left: Box::new(left),
+                right: Box::new(right.plan),
+                equal: Vec::new(),
+                condition,
+            });
             return Ok(Plan::new(node, fields));
         }
         if !matches!(kind, JoinKind::Inner | JoinKind::Left) {
@@ -449,12 +516,25 @@ impl Binder<'_> {
             return Err(error.with_detail("The combining JOIN type must be INNER or LEFT for a LATERAL reference."));
         }
         let kind = ApplyKind::Lateral { left_join: kind == JoinKind::Left, condition };
-        let node = Node::Apply(Apply { outer: Box::new(left), inner: Box::new(right.plan), bindings: right.bindings, kind, guard: None });
+        let node = Node::Apply(Apply {
+            outer: Box::new(left),
+            inner: Box::new(right.plan),
+            bindings: right.bindings,
+            kind,
+            guard: None,
+        });
         Ok(Plan::new(node, fields))
     }
 
     /// USING and NATURAL: equal columns appear once, first.
-    fn merged(&mut self, left: Item, right: Item, kind: JoinKind, names: &[(String, ast::At)], join: &ast::JoinRef) -> SqlResult<Item> {
+    fn merged(
+        &mut self,
+        left: Item,
+        right: Item,
+        kind: JoinKind,
+        names: &[(String, ast::At)],
+        join: &ast::JoinRef,
+    ) -> SqlResult<Item> {
         let (left_visible, mut right_visible) = (left.scope.visible.clone(), right.scope.visible.clone());
         let left_width = left.scope.width;
         let scope = left.scope.clone().joined(right.scope.clone());
@@ -464,7 +544,10 @@ impl Binder<'_> {
         let mut conditions = Vec::with_capacity(names.len());
         let mut merged = Vec::with_capacity(names.len());
         for (name, at) in names {
-            let (a, b) = (self.one_named(&left_visible, name, "left", *at)?, self.one_named(&right_visible, name, "right", *at)?);
+            let (a, b) = (
+                self.one_named(&left_visible, name, "left", *at)?,
+                self.one_named(&right_visible, name, "right", *at)?,
+            );
             let condition = self.binary("=", a.expr(), b.expr(), join.at)?;
             conditions.push(condition);
             let (exprs, ty) = self.unify(vec![(a.expr(), *at), (b.expr(), *at)], "JOIN/USING")?;
@@ -475,7 +558,12 @@ impl Binder<'_> {
             1 => conditions.pop(),
             _ => Some(Expr::And(conditions)),
         };
-        let mut plan = self.join_plans(left.plan, Item { plan: right.plan, scope: Scope::default(), bindings: right.bindings }, kind, condition)?;
+        let mut plan = self.join_plans(
+            left.plan,
+            Item { plan: right.plan, scope: Scope::default(), bindings: right.bindings },
+            kind,
+            condition,
+        )?;
         let mut computed = Vec::new();
         let mut visible = Vec::with_capacity(merged.len());
         for (name, a, b, exprs, ty) in &merged {
@@ -493,13 +581,20 @@ impl Binder<'_> {
                         _ => exprs[0].clone(),
                     };
                     computed.push(value);
-                    Column { name: name.clone(), ty: *ty, index: scope.width + computed.len() - 1, origin: None, hidden: false }
+                    Column {
+                        name: name.clone(),
+                        ty: *ty,
+                        index: scope.width + computed.len() - 1,
+                        origin: None,
+                        hidden: false,
+                    }
                 }
             });
         }
         let width = scope.width + computed.len();
         if !computed.is_empty() {
-            let mut exprs: Vec<Expr> = plan.fields.iter().enumerate().map(|(index, field)| Expr::Column { index, ty: field.ty }).collect();
+            let mut exprs: Vec<Expr> =
+                plan.fields.iter().enumerate().map(|(index, field)| Expr::Column { index, ty: field.ty }).collect();
             exprs.append(&mut computed);
             plan = plan.project(exprs);
         }
@@ -518,8 +613,16 @@ impl Binder<'_> {
         let mut found = columns.iter().filter(|column| !column.hidden && column.name == name);
         match (found.next(), found.next()) {
             (Some(column), None) => Ok(column.clone()),
-            (Some(_), Some(_)) => Err(self.error_at(at, "42702", format!("common column name \"{name}\" appears more than once in {side} table"))),
-            (None, _) => Err(self.error_at(at, "42703", format!("column \"{name}\" specified in USING clause does not exist in {side} table"))),
+            (Some(_), Some(_)) => Err(self.error_at(
+                at,
+                "42702",
+                format!("common column name \"{name}\" appears more than once in {side} table"),
+            )),
+            (None, _) => Err(self.error_at(
+                at,
+                "42703",
+                format!("column \"{name}\" specified in USING clause does not exist in {side} table"),
+            )),
         }
     }
 
@@ -536,12 +639,18 @@ impl Binder<'_> {
             })
             .collect();
         let name = alias.unwrap_or(&table.name).to_owned();
-        let relation = Relation { name, schema: None, columns: columns.clone(), table: Some(table.oid), anonymous: false };
+        let relation =
+            Relation { name, schema: None, columns: columns.clone(), table: Some(table.oid), anonymous: false };
         Scope { relations: vec![relation], width: shift + columns.len(), visible: columns }
     }
 
     /// Runs `bind` in a level of its own with these names.
-    pub(super) fn in_level<T>(&mut self, scope: Scope, clause: Clause, bind: impl FnOnce(&mut Self) -> SqlResult<T>) -> SqlResult<(T, Level)> {
+    pub(super) fn in_level<T>(
+        &mut self,
+        scope: Scope,
+        clause: Clause,
+        bind: impl FnOnce(&mut Self) -> SqlResult<T>,
+    ) -> SqlResult<(T, Level)> {
         self.levels.push(Level { scope, clause, ..Level::default() });
         let result = bind(self);
         let level = self.levels.pop().expect("it was pushed above");
@@ -558,7 +667,11 @@ pub(super) fn row_columns(table: &Table) -> impl Iterator<Item = &crate::catalog
 /// All of a table.
 pub(super) fn scan(table: &Table) -> Plan {
     let columns: Vec<_> = row_columns(table).map(|column| column.id).collect();
-    let fields = row_columns(table).map(|column| Field { name: column.name.clone(), ty: column.ty, origin: Some((table.oid, column.attnum)) });
+    let fields = row_columns(table).map(|column| Field {
+        name: column.name.clone(),
+        ty: column.ty,
+        origin: Some((table.oid, column.attnum)),
+    });
     let fields: Vec<Field> = fields.collect();
     let node = match &table.kind {
         RelationKind::Virtual => Node::VirtualScan { table: table.clone(), columns, equal: Vec::new(), filter: None },

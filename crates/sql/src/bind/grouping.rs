@@ -33,7 +33,11 @@ impl Grouping {
 
 impl Binder<'_> {
     /// Binds GROUP BY; `target` answers what a select list entry is, by position or name.
-    pub(super) fn group_by(&mut self, items: &[GroupItem], targets: &[super::target::BoundTarget]) -> SqlResult<Grouping> {
+    pub(super) fn group_by(
+        &mut self,
+        items: &[GroupItem],
+        targets: &[super::target::BoundTarget],
+    ) -> SqlResult<Grouping> {
         let mut grouping = Grouping { keys: Vec::new(), sets: None };
         let mut products: Vec<Vec<Vec<usize>>> = Vec::new();
         for item in items {
@@ -46,7 +50,12 @@ impl Binder<'_> {
         Ok(grouping)
     }
 
-    fn group_item(&mut self, item: &GroupItem, targets: &[super::target::BoundTarget], grouping: &mut Grouping) -> SqlResult<Vec<Vec<usize>>> {
+    fn group_item(
+        &mut self,
+        item: &GroupItem,
+        targets: &[super::target::BoundTarget],
+        grouping: &mut Grouping,
+    ) -> SqlResult<Vec<Vec<usize>>> {
         let keys = |binder: &mut Self, list: &[ast::Expr], grouping: &mut Grouping| -> SqlResult<Vec<Vec<usize>>> {
             list.iter().map(|written| binder.group_keys(written, targets, grouping)).collect()
         };
@@ -62,7 +71,14 @@ impl Binder<'_> {
                 if parts.len() > 12 {
                     return Err(self.error_at(*at, "54011", "CUBE is limited to 12 elements"));
                 }
-                let chosen = |bits: usize| parts.iter().enumerate().filter(move |(at, _)| bits >> at & 1 == 1).flat_map(|(_, part)| part.clone()).collect();
+                let chosen = |bits: usize| {
+                    parts
+                        .iter()
+                        .enumerate()
+                        .filter(move |(at, _)| bits >> at & 1 == 1)
+                        .flat_map(|(_, part)| part.clone())
+                        .collect()
+                };
                 (0..1_usize << parts.len()).rev().map(chosen).collect()
             }
             GroupItem::Sets(list, _) => {
@@ -76,7 +92,12 @@ impl Binder<'_> {
     }
 
     /// A key as written; a row in parentheses is several.
-    fn group_keys(&mut self, written: &ast::Expr, targets: &[super::target::BoundTarget], grouping: &mut Grouping) -> SqlResult<Vec<usize>> {
+    fn group_keys(
+        &mut self,
+        written: &ast::Expr,
+        targets: &[super::target::BoundTarget],
+        grouping: &mut Grouping,
+    ) -> SqlResult<Vec<usize>> {
         let bound = match self.target_reference(written, targets, false)? {
             Some(position) => targets[position].expr.clone(),
             None => self.in_clause(super::scope::Clause::GroupBy, |binder| binder.expr(written))?,
@@ -137,12 +158,23 @@ impl Binder<'_> {
     fn depends_on_keys(&mut self, column: usize, keys: &[Expr]) -> bool {
         let catalog = self.catalog();
         let scope = &self.level().scope;
-        let Some(relation) = scope.relations.iter().find(|relation| relation.columns.iter().any(|other| other.index == column)) else { return false };
+        let Some(relation) =
+            scope.relations.iter().find(|relation| relation.columns.iter().any(|other| other.index == column))
+        else {
+            return false;
+        };
         let Some(table) = relation.table.and_then(|oid| catalog.table(oid)) else { return false };
-        let Some(primary) = table.indexes.iter().find(|index| index.primary && index.state == IndexState::Public) else { return false };
+        let Some(primary) = table.indexes.iter().find(|index| index.primary && index.state == IndexState::Public)
+        else {
+            return false;
+        };
         primary.columns.iter().all(|part| {
             let attnum = table.column(part.column).map(|column| column.attnum);
-            let position = relation.columns.iter().find(|other| other.origin.map(|(_, attnum)| attnum) == attnum).map(|other| other.index);
+            let position = relation
+                .columns
+                .iter()
+                .find(|other| other.origin.map(|(_, attnum)| attnum) == attnum)
+                .map(|other| other.index);
             keys.iter().any(|key| matches!(key, Expr::Column { index, .. } if Some(*index) == position))
         })
     }
@@ -154,7 +186,10 @@ impl Binder<'_> {
             Some(if relation.anonymous { column.name.clone() } else { format!("{}.{}", relation.name, column.name) })
         });
         let name = named.unwrap_or_else(|| "?column?".to_owned());
-        crate::SqlError::new("42803", format!("column \"{name}\" must appear in the GROUP BY clause or be used in an aggregate function"))
+        crate::SqlError::new(
+            "42803",
+            format!("column \"{name}\" must appear in the GROUP BY clause or be used in an aggregate function"),
+        )
     }
 }
 

@@ -5,7 +5,7 @@ use expr::{Datum, Expr, SqlType, types};
 
 use super::from::row_columns;
 use super::scope::{Clause, Level, Scope};
-use super::stage::{Applied, apply_subqueries, any_column};
+use super::stage::{Applied, any_column, apply_subqueries};
 use super::{Binder, marks, query, type_of};
 use crate::catalog::{ColumnDescriptor, ColumnId, Identity, IndexDescriptor, RelationKind, Table, TableUse};
 use crate::parse::ast::{self, ConflictTarget, ExprKind, Overriding, QueryBody};
@@ -33,7 +33,12 @@ impl Binder<'_> {
                 values(&table, row)
             }
             Some(source) => match &source.body {
-                QueryBody::Values(rows) if source.with.is_none() && source.order_by.is_empty() && source.limit.is_none() && source.offset.is_none() => {
+                QueryBody::Values(rows)
+                    if source.with.is_none()
+                        && source.order_by.is_empty()
+                        && source.limit.is_none()
+                        && source.offset.is_none() =>
+                {
                     self.insert_values(insert, &table, &targets, rows)?
                 }
                 _ => self.insert_query(insert, &table, &targets, source)?,
@@ -63,8 +68,12 @@ impl Binder<'_> {
             RelationKind::View { .. } => Err(SqlError::new("55000", format!("cannot {doing} view \"{}\"", table.name))
                 .with_detail("Views are not automatically updatable here.")
                 .with_hint("Name the view's table instead.")),
-            RelationKind::Sequence(_) => Err(SqlError::new("42809", format!("cannot change sequence \"{}\"", table.name))),
-            RelationKind::Virtual => Err(SqlError::new("42501", format!("permission denied: \"{}\" is a system catalog", table.name))),
+            RelationKind::Sequence(_) => {
+                Err(SqlError::new("42809", format!("cannot change sequence \"{}\"", table.name)))
+            }
+            RelationKind::Virtual => {
+                Err(SqlError::new("42501", format!("permission denied: \"{}\" is a system catalog", table.name)))
+            }
         }
     }
 
@@ -76,16 +85,28 @@ impl Binder<'_> {
         for target in &insert.columns {
             let column = self.assigned_column(table, target)?.id;
             if out.contains(&column) {
-                return Err(self.error_at(target.column.at, "42701", format!("column \"{}\" specified more than once", target.column)));
+                return Err(self.error_at(
+                    target.column.at,
+                    "42701",
+                    format!("column \"{}\" specified more than once", target.column),
+                ));
             }
             out.push(column);
         }
         Ok(out)
     }
 
-    pub(super) fn assigned_column<'t>(&self, table: &'t Table, target: &ast::AssignTarget) -> SqlResult<&'t ColumnDescriptor> {
+    pub(super) fn assigned_column<'t>(
+        &self,
+        table: &'t Table,
+        target: &ast::AssignTarget,
+    ) -> SqlResult<&'t ColumnDescriptor> {
         if !target.indirection.is_empty() {
-            return Err(self.error_at(target.column.at, "0A000", "assigning to an element or a field of a column is not supported"));
+            return Err(self.error_at(
+                target.column.at,
+                "0A000",
+                "assigning to an element or a field of a column is not supported",
+            ));
         }
         table.column_named(target.column.as_str()).ok_or_else(|| {
             let message = format!("column \"{}\" of relation \"{}\" does not exist", target.column, table.name);
@@ -93,7 +114,13 @@ impl Binder<'_> {
         })
     }
 
-    fn insert_values(&mut self, insert: &ast::Insert, table: &Table, targets: &[ColumnId], rows: &[Vec<ast::Expr>]) -> SqlResult<Plan> {
+    fn insert_values(
+        &mut self,
+        insert: &ast::Insert,
+        table: &Table,
+        targets: &[ColumnId],
+        rows: &[Vec<ast::Expr>],
+    ) -> SqlResult<Plan> {
         let (bound, level) = self.in_level(Scope::default(), Clause::Values, |binder| {
             let mut bound = Vec::with_capacity(rows.len());
             for row in rows {
@@ -121,7 +148,8 @@ impl Binder<'_> {
             Plan::new(Node::Project { input: Box::new(input), exprs: row }, fields.clone())
         });
         let together = rows.reduce(|left, right| {
-            let node = Node::SetOperation { kind: SetKind::Union, all: true, left: Box::new(left), right: Box::new(right) };
+            let node =
+                Node::SetOperation { kind: SetKind::Union, all: true, left: Box::new(left), right: Box::new(right) };
             Plan::new(node, fields.clone())
         });
         together.ok_or_else(|| SqlError::new("42601", "VALUES without rows"))
@@ -140,14 +168,21 @@ impl Binder<'_> {
     fn overridden(&self, insert: &ast::Insert, column: &ColumnDescriptor, at: ast::At) -> SqlResult<bool> {
         let _ = at;
         if column.generated.is_some() {
-            let error = SqlError::new("428C9", format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name));
+            let error =
+                SqlError::new("428C9", format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name));
             return Err(error.with_detail(format!("Column \"{}\" is a generated column.", column.name)));
         }
         match (column.identity, insert.overriding) {
             (Some(_), Some(Overriding::UserValue)) => Ok(true),
             (Some(Identity::Always), None) => {
-                let error = SqlError::new("428C9", format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name));
-                let error = error.with_detail(format!("Column \"{}\" is an identity column defined as GENERATED ALWAYS.", column.name));
+                let error = SqlError::new(
+                    "428C9",
+                    format!("cannot insert a non-DEFAULT value into column \"{}\"", column.name),
+                );
+                let error = error.with_detail(format!(
+                    "Column \"{}\" is an identity column defined as GENERATED ALWAYS.",
+                    column.name
+                ));
                 Err(error.with_hint("Use OVERRIDING SYSTEM VALUE to override."))
             }
             _ => Ok(false),
@@ -165,14 +200,26 @@ impl Binder<'_> {
         Ok(())
     }
 
-    fn insert_query(&mut self, insert: &ast::Insert, table: &Table, targets: &[ColumnId], source: &ast::Query) -> SqlResult<Plan> {
+    fn insert_query(
+        &mut self,
+        insert: &ast::Insert,
+        table: &Table,
+        targets: &[ColumnId],
+        source: &ast::Query,
+    ) -> SqlResult<Plan> {
         let plan = self.open_query(source)?;
         self.check_count(insert, plan.width(), targets.len(), source.at)?;
-        let columns: Vec<&ColumnDescriptor> =
-            targets[..plan.width()].iter().map(|id| table.column(*id).expect("targets are columns of the table")).collect();
+        let columns: Vec<&ColumnDescriptor> = targets[..plan.width()]
+            .iter()
+            .map(|id| table.column(*id).expect("targets are columns of the table"))
+            .collect();
         // A parameter or literal in the select list becomes what the column is.
-        let types: Vec<SqlType> =
-            plan.fields.iter().zip(&columns).map(|(field, column)| if field.ty == SqlType::UNKNOWN { column.ty.base() } else { field.ty }).collect();
+        let types: Vec<SqlType> = plan
+            .fields
+            .iter()
+            .zip(&columns)
+            .map(|(field, column)| if field.ty == SqlType::UNKNOWN { column.ty.base() } else { field.ty })
+            .collect();
         let plan = self.convert(plan, &types, source.at)?;
         let mut cells = Vec::with_capacity(columns.len());
         for (index, column) in columns.iter().enumerate() {
@@ -229,13 +276,19 @@ impl Binder<'_> {
     fn on_conflict(&mut self, insert: &ast::Insert, clause: &ast::OnConflict, table: &Table) -> SqlResult<OnConflict> {
         let arbiters = match &clause.target {
             None if clause.update.is_some() => {
-                let error = self.error_at(clause.at, "42601", "ON CONFLICT DO UPDATE requires inference specification or constraint name");
+                let error = self.error_at(
+                    clause.at,
+                    "42601",
+                    "ON CONFLICT DO UPDATE requires inference specification or constraint name",
+                );
                 return Err(error.with_hint("For example, ON CONFLICT (column_name)."));
             }
             None => Vec::new(),
             Some(target) => self.arbiters(target, table)?,
         };
-        let Some(update) = &clause.update else { return Ok(OnConflict { arbiters, action: ConflictAction::DoNothing }) };
+        let Some(update) = &clause.update else {
+            return Ok(OnConflict { arbiters, action: ConflictAction::DoNothing });
+        };
         let width = row_columns(table).count();
         let alias = insert.alias.as_ref().map(ast::Name::as_str);
         let existing = Binder::table_scope(table, alias, 0);
@@ -281,16 +334,24 @@ impl Binder<'_> {
                 let mut columns = Vec::with_capacity(items.len());
                 for item in items {
                     let ExprKind::Column(names) = &item.expr.kind else {
-                        return Err(self.error_at(item.expr.at, "0A000", "expressions in ON CONFLICT are not supported"));
+                        return Err(self.error_at(
+                            item.expr.at,
+                            "0A000",
+                            "expressions in ON CONFLICT are not supported",
+                        ));
                     };
                     let name = names.last().map_or("", ast::Name::as_str);
-                    let column = table.column_named(name).ok_or_else(|| self.error_at(item.expr.at, "42703", format!("column \"{name}\" does not exist")))?;
+                    let column = table.column_named(name).ok_or_else(|| {
+                        self.error_at(item.expr.at, "42703", format!("column \"{name}\" does not exist"))
+                    })?;
                     if !columns.contains(&column.id) {
                         columns.push(column.id);
                     }
                 }
                 let fits = |index: &&IndexDescriptor| {
-                    index.unique && index.columns.len() == columns.len() && index.columns.iter().all(|part| columns.contains(&part.column))
+                    index.unique
+                        && index.columns.len() == columns.len()
+                        && index.columns.iter().all(|part| columns.contains(&part.column))
                 };
                 let found: Vec<_> = table.indexes.iter().filter(fits).map(|index| index.id).collect();
                 if found.is_empty() {
@@ -311,15 +372,21 @@ impl Binder<'_> {
         let (bound, level): (_, Level) = self.in_level(scope, Clause::Returning, |binder| {
             let mut bound = binder.targets(targets)?;
             for target in &mut bound {
-                let expr = std::mem::replace(&mut target.expr, Expr::Const { value: Datum::Null, ty: SqlType::UNKNOWN });
+                let expr =
+                    std::mem::replace(&mut target.expr, Expr::Const { value: Datum::Null, ty: SqlType::UNKNOWN });
                 target.expr = binder.settle(expr, target.at)?;
             }
             Ok(bound)
         })?;
-        if !level.pending.subqueries.is_empty() || bound.iter().any(|target| any_column(&target.expr, &mut |index| index >= marks::FIRST)) {
+        if !level.pending.subqueries.is_empty()
+            || bound.iter().any(|target| any_column(&target.expr, &mut |index| index >= marks::FIRST))
+        {
             return Err(self.error_at(at, "0A000", "a subquery in RETURNING is not supported"));
         }
-        let fields = bound.iter().map(|target| Field { name: target.name.clone(), ty: type_of(&target.expr), origin: target.origin }).collect();
+        let fields = bound
+            .iter()
+            .map(|target| Field { name: target.name.clone(), ty: type_of(&target.expr), origin: target.origin })
+            .collect();
         Ok((bound.into_iter().map(|target| target.expr).collect(), fields))
     }
 }

@@ -37,7 +37,8 @@ impl Binder<'_> {
             self.assignment(&table, assignment, &mut assignments)?;
         }
         let subqueries = std::mem::take(&mut self.level().pending.subqueries);
-        plan = apply_subqueries(plan, assignments.iter_mut().map(|(_, expr)| expr), &subqueries, &mut Applied::default());
+        plan =
+            apply_subqueries(plan, assignments.iter_mut().map(|(_, expr)| expr), &subqueries, &mut Applied::default());
         if assignments.iter().any(|(_, expr)| any_column(expr, &mut |index| index >= marks::FIRST)) {
             return Err(crate::SqlError::new("0A000", "set-returning functions are not allowed in UPDATE"));
         }
@@ -75,7 +76,12 @@ impl Binder<'_> {
     }
 
     /// The target first, so that its columns begin the row.
-    fn target_rows(&mut self, name: &ast::ObjectName, alias: Option<&ast::Name>, others: &[TableRef]) -> SqlResult<Plan> {
+    fn target_rows(
+        &mut self,
+        name: &ast::ObjectName,
+        alias: Option<&ast::Name>,
+        others: &[TableRef],
+    ) -> SqlResult<Plan> {
         let alias = alias.map(|name| ast::Alias { name: name.clone(), columns: Vec::new() });
         let mut items = vec![TableRef::Relation { name: name.clone(), only: false, alias, sampled: None }];
         items.extend(others.iter().cloned());
@@ -83,32 +89,60 @@ impl Binder<'_> {
     }
 
     /// Binds one entry of SET.
-    pub(super) fn assignment(&mut self, table: &Table, assignment: &Assignment, out: &mut Vec<(ColumnId, Expr)>) -> SqlResult<()> {
+    pub(super) fn assignment(
+        &mut self,
+        table: &Table,
+        assignment: &Assignment,
+        out: &mut Vec<(ColumnId, Expr)>,
+    ) -> SqlResult<()> {
         match assignment {
             Assignment::One(target, written) => self.assign_one(table, target, written, out),
             Assignment::Many(targets, written) => match &written.kind {
                 ExprKind::Row(values) => {
                     if values.len() != targets.len() {
-                        return Err(self.error_at(written.at, "42601", "number of columns does not match number of values"));
+                        return Err(self.error_at(
+                            written.at,
+                            "42601",
+                            "number of columns does not match number of values",
+                        ));
                     }
-                    targets.iter().zip(values).try_for_each(|(target, value)| self.assign_one(table, target, value, out))
+                    targets
+                        .iter()
+                        .zip(values)
+                        .try_for_each(|(target, value)| self.assign_one(table, target, value, out))
                 }
                 _ if targets.len() == 1 => self.assign_one(table, &targets[0], written, out),
-                _ => Err(self.error_at(written.at, "0A000", "assigning several columns from a subquery is not supported").with_hint("Use UPDATE … FROM.")),
+                _ => Err(self
+                    .error_at(written.at, "0A000", "assigning several columns from a subquery is not supported")
+                    .with_hint("Use UPDATE … FROM.")),
             },
         }
     }
 
-    fn assign_one(&mut self, table: &Table, target: &ast::AssignTarget, written: &ast::Expr, out: &mut Vec<(ColumnId, Expr)>) -> SqlResult<()> {
+    fn assign_one(
+        &mut self,
+        table: &Table,
+        target: &ast::AssignTarget,
+        written: &ast::Expr,
+        out: &mut Vec<(ColumnId, Expr)>,
+    ) -> SqlResult<()> {
         let column = self.assigned_column(table, target)?;
         if out.iter().any(|(id, _)| *id == column.id) {
-            return Err(self.error_at(target.column.at, "42601", format!("multiple assignments to same column \"{}\"", column.name)));
+            return Err(self.error_at(
+                target.column.at,
+                "42601",
+                format!("multiple assignments to same column \"{}\"", column.name),
+            ));
         }
         let is_default = matches!(written.kind, ExprKind::Default);
         let always = column.identity == Some(crate::catalog::Identity::Always);
         if !is_default && (column.generated.is_some() || always) {
             let what = if always { "an identity column defined as GENERATED ALWAYS" } else { "a generated column" };
-            let error = self.error_at(target.column.at, "428C9", format!("column \"{}\" can only be updated to DEFAULT", column.name));
+            let error = self.error_at(
+                target.column.at,
+                "428C9",
+                format!("column \"{}\" can only be updated to DEFAULT", column.name),
+            );
             return Err(error.with_detail(format!("Column \"{}\" is {what}.", column.name)));
         }
         let value = if is_default {

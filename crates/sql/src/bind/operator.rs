@@ -26,7 +26,8 @@ impl Binder<'_> {
         if let (Expr::Row { .. }, Expr::Row { .. }) = (&left, &right) {
             return self.compare_rows(symbol, left, right, at);
         }
-        let found = resolve::operator(symbol, Some(type_of(&left).oid), type_of(&right).oid).map_err(self.placed(at))?;
+        let found =
+            resolve::operator(symbol, Some(type_of(&left).oid), type_of(&right).oid).map_err(self.placed(at))?;
         let left_type = found.left.map_or_else(|| type_of(&left), SqlType::from);
         let left = self.implicit(left, left_type, at)?;
         let right = self.implicit(right, SqlType::from(found.right), at)?;
@@ -59,7 +60,9 @@ impl Binder<'_> {
         let pairs: Vec<(Expr, Expr)> = left.into_iter().zip(right).collect();
         match symbol {
             "=" => Ok(Expr::And(pairs.into_iter().map(|(a, b)| self.binary("=", a, b, at)).collect::<SqlResult<_>>()?)),
-            "<>" => Ok(Expr::Or(pairs.into_iter().map(|(a, b)| self.binary("<>", a, b, at)).collect::<SqlResult<_>>()?)),
+            "<>" => {
+                Ok(Expr::Or(pairs.into_iter().map(|(a, b)| self.binary("<>", a, b, at)).collect::<SqlResult<_>>()?))
+            }
             "<" | "<=" | ">" | ">=" => {
                 let strict = &symbol[..1];
                 let mut out: Option<Expr> = None;
@@ -73,12 +76,23 @@ impl Binder<'_> {
                 }
                 out.ok_or_else(|| self.error_at(at, "0A000", "cannot compare rows of zero length"))
             }
-            _ => Err(self.error_at(at, "0A000", format!("could not determine interpretation of row comparison operator {symbol}"))),
+            _ => Err(self.error_at(
+                at,
+                "0A000",
+                format!("could not determine interpretation of row comparison operator {symbol}"),
+            )),
         }
     }
 
     /// `left op ANY|ALL (array)`.
-    pub(super) fn any_array(&mut self, symbol: &str, left: Expr, array: Expr, all: bool, at: ast::At) -> SqlResult<Expr> {
+    pub(super) fn any_array(
+        &mut self,
+        symbol: &str,
+        left: Expr,
+        array: Expr,
+        all: bool,
+        at: ast::At,
+    ) -> SqlResult<Expr> {
         let array_type = type_of(&array);
         let element = match array_type.element() {
             Some(element) => element.base(),
@@ -90,7 +104,9 @@ impl Binder<'_> {
             return Err(self.error_at(at, "42809", "op ANY/ALL (array) requires operator to yield boolean"));
         }
         let wanted = SqlType::from(found.right);
-        let array_wanted = wanted.array().ok_or_else(|| self.error_at(at, "42704", format!("could not find array type for data type {wanted}")))?;
+        let array_wanted = wanted
+            .array()
+            .ok_or_else(|| self.error_at(at, "42704", format!("could not find array type for data type {wanted}")))?;
         let left = self.implicit(left, found.left.map_or(wanted, SqlType::from), at)?;
         let array = if element == wanted { array } else { self.implicit(array, array_wanted, at)? };
         Ok(Expr::AnyAll {
@@ -101,7 +117,13 @@ impl Binder<'_> {
         })
     }
 
-    pub(super) fn in_list(&mut self, left: Expr, list: Vec<(Expr, ast::At)>, negated: bool, at: ast::At) -> SqlResult<Expr> {
+    pub(super) fn in_list(
+        &mut self,
+        left: Expr,
+        list: Vec<(Expr, ast::At)>,
+        negated: bool,
+        at: ast::At,
+    ) -> SqlResult<Expr> {
         let mut oids = vec![type_of(&left).oid];
         oids.extend(list.iter().map(|(item, _)| type_of(item).oid));
         let plain = !matches!(left, Expr::Row { .. }) && list.len() > 1;
@@ -125,7 +147,15 @@ impl Binder<'_> {
     }
 
     /// LIKE, ILIKE and SIMILAR TO are operators over a pattern that an ESCAPE clause has been worked into.
-    pub(super) fn like(&mut self, kind: LikeKind, negated: bool, arg: Expr, pattern: Expr, escape: Option<Expr>, at: ast::At) -> SqlResult<Expr> {
+    pub(super) fn like(
+        &mut self,
+        kind: LikeKind,
+        negated: bool,
+        arg: Expr,
+        pattern: Expr,
+        escape: Option<Expr>,
+        at: ast::At,
+    ) -> SqlResult<Expr> {
         let symbol = match (kind, negated) {
             (LikeKind::Like, false) => "~~",
             (LikeKind::Like, true) => "!~~",
@@ -136,7 +166,9 @@ impl Binder<'_> {
         };
         let pattern = match (kind, escape) {
             (LikeKind::SimilarTo, None) => self.catalog_function("similar_to_escape", vec![pattern], at)?,
-            (LikeKind::SimilarTo, Some(escape)) => self.catalog_function("similar_to_escape", vec![pattern, escape], at)?,
+            (LikeKind::SimilarTo, Some(escape)) => {
+                self.catalog_function("similar_to_escape", vec![pattern, escape], at)?
+            }
             (_, Some(escape)) => self.catalog_function("like_escape", vec![pattern, escape], at)?,
             (_, None) => pattern,
         };

@@ -25,7 +25,11 @@ impl Binder<'_> {
     /// A query whose columns all have a type.
     pub(super) fn query(&mut self, query: &ast::Query) -> SqlResult<Plan> {
         let plan = self.open_query(query)?;
-        let types: Vec<SqlType> = plan.fields.iter().map(|field| if field.ty == SqlType::UNKNOWN { SqlType::TEXT } else { field.ty }).collect();
+        let types: Vec<SqlType> = plan
+            .fields
+            .iter()
+            .map(|field| if field.ty == SqlType::UNKNOWN { SqlType::TEXT } else { field.ty })
+            .collect();
         self.convert(plan, &types, query.at)
     }
 
@@ -48,7 +52,11 @@ impl Binder<'_> {
         let mut ctes = Vec::with_capacity(with.ctes.len());
         for (number, cte) in with.ctes.iter().enumerate() {
             if with.ctes[..number].iter().any(|other| other.name == cte.name) {
-                return Err(self.error_at(cte.name.at, "42712", format!("WITH query name \"{}\" specified more than once", cte.name)));
+                return Err(self.error_at(
+                    cte.name.at,
+                    "42712",
+                    format!("WITH query name \"{}\" specified more than once", cte.name),
+                ));
             }
             if let Some(at) = cte.search_or_cycle {
                 return Err(self.error_at(at, "0A000", "SEARCH and CYCLE clauses are not supported"));
@@ -71,7 +79,11 @@ impl Binder<'_> {
     /// Gives a CTE's or a view's columns the names in parentheses.
     fn rename(&self, plan: &mut Plan, names: &[ast::Name], of: &ast::Name) -> SqlResult<()> {
         if names.len() > plan.fields.len() {
-            let message = format!("WITH query \"{of}\" has {} columns available but {} columns specified", plan.fields.len(), names.len());
+            let message = format!(
+                "WITH query \"{of}\" has {} columns available but {} columns specified",
+                plan.fields.len(),
+                names.len()
+            );
             return Err(self.error_at(of.at, "42P10", message));
         }
         for (field, name) in plan.fields.iter_mut().zip(names) {
@@ -81,13 +93,21 @@ impl Binder<'_> {
     }
 
     fn maybe_recursive(&mut self, cte: &ast::Cte, query: &ast::Query, id: usize) -> SqlResult<Plan> {
-        let QueryBody::SetOperation { kind: SetKind::Union, all, left, right, at } = &query.body else { return self.query(query) };
+        let QueryBody::SetOperation { kind: SetKind::Union, all, left, right, at } = &query.body else {
+            return self.query(query);
+        };
         if query.with.is_some() {
             return self.query(query);
         }
         let mut base = self.query(left)?;
         self.rename(&mut base, &cte.columns, &cte.name)?;
-        self.ctes.push(CteInScope { name: cte.name.text.clone(), id, fields: base.fields.clone(), working: true, used: false });
+        self.ctes.push(CteInScope {
+            name: cte.name.text.clone(),
+            id,
+            fields: base.fields.clone(),
+            working: true,
+            used: false,
+        });
         let step = self.open_query(right)?;
         let used = self.ctes.pop().is_some_and(|cte| cte.used);
         if !used {
@@ -101,7 +121,10 @@ impl Binder<'_> {
         }
         let types: Vec<SqlType> = base.fields.iter().map(|field| field.ty).collect();
         for (position, (field, given)) in base.fields.iter().zip(&step.fields).enumerate() {
-            if given.ty != SqlType::UNKNOWN && given.ty.oid != field.ty.oid && !resolve::can_coerce(given.ty.oid, field.ty.oid, CastContext::Implicit) {
+            if given.ty != SqlType::UNKNOWN
+                && given.ty.oid != field.ty.oid
+                && !resolve::can_coerce(given.ty.oid, field.ty.oid, CastContext::Implicit)
+            {
                 let message = format!(
                     "recursive query \"{}\" column {} has type {} in non-recursive term but type {} overall",
                     cte.name,
@@ -109,7 +132,9 @@ impl Binder<'_> {
                     field.ty,
                     given.ty
                 );
-                return Err(self.error_at(*at, "42804", message).with_hint("Cast the output of the non-recursive term to the correct type."));
+                return Err(self
+                    .error_at(*at, "42804", message)
+                    .with_hint("Cast the output of the non-recursive term to the correct type."));
             }
         }
         let step = self.convert(step, &types, *at)?;
@@ -128,7 +153,9 @@ impl Binder<'_> {
         let plan = match &query.body {
             QueryBody::Select(select) => return self.select(select, &around),
             QueryBody::Values(rows) => self.values(rows, query.at)?,
-            QueryBody::SetOperation { kind, all, left, right, at } => self.set_operation(*kind, *all, left, right, *at)?,
+            QueryBody::SetOperation { kind, all, left, right, at } => {
+                self.set_operation(*kind, *all, left, right, *at)?
+            }
             QueryBody::Nested(inner) => self.open_query(inner)?,
         };
         if let Some(locking) = query.locking.first() {
@@ -169,9 +196,11 @@ impl Binder<'_> {
                 cells.push(exprs.into_iter());
             }
         }
-        let mut rows: Vec<Vec<Expr>> = (0..rows.len()).map(|_| cells.iter_mut().filter_map(Iterator::next).collect()).collect();
+        let mut rows: Vec<Vec<Expr>> =
+            (0..rows.len()).map(|_| cells.iter_mut().filter_map(Iterator::next).collect()).collect();
         let level = self.levels.pop().expect("it was pushed above");
-        let field = |(number, ty): (usize, &SqlType)| Field { name: format!("column{}", number + 1), ty: *ty, origin: None };
+        let field =
+            |(number, ty): (usize, &SqlType)| Field { name: format!("column{}", number + 1), ty: *ty, origin: None };
         let fields: Vec<Field> = types.iter().enumerate().map(field).collect();
         if level.pending.subqueries.is_empty() {
             return Ok(Plan::new(Node::Values { rows }, fields));
@@ -179,17 +208,30 @@ impl Binder<'_> {
         // With subqueries each row is a query of its own.
         let mut plans = Vec::with_capacity(rows.len());
         for mut row in rows.drain(..) {
-            let input = super::stage::apply_subqueries(Plan::one_row(), &mut row, &level.pending.subqueries, &mut super::stage::Applied::default());
+            let input = super::stage::apply_subqueries(
+                Plan::one_row(),
+                &mut row,
+                &level.pending.subqueries,
+                &mut super::stage::Applied::default(),
+            );
             plans.push(Plan::new(Node::Project { input: Box::new(input), exprs: row }, fields.clone()));
         }
         let together = plans.into_iter().reduce(|left, right| {
-            let node = Node::SetOperation { kind: SetKind::Union, all: true, left: Box::new(left), right: Box::new(right) };
+            let node =
+                Node::SetOperation { kind: SetKind::Union, all: true, left: Box::new(left), right: Box::new(right) };
             Plan::new(node, fields.clone())
         });
         together.ok_or_else(|| SqlError::new("42601", "VALUES without rows"))
     }
 
-    fn set_operation(&mut self, kind: SetKind, all: bool, left: &ast::Query, right: &ast::Query, at: ast::At) -> SqlResult<Plan> {
+    fn set_operation(
+        &mut self,
+        kind: SetKind,
+        all: bool,
+        left: &ast::Query,
+        right: &ast::Query,
+        at: ast::At,
+    ) -> SqlResult<Plan> {
         let word = match kind {
             SetKind::Union => "UNION",
             SetKind::Intersect => "INTERSECT",
@@ -242,26 +284,53 @@ impl Binder<'_> {
                 Ok(plan)
             }
             _ => {
-                let columns: Vec<Expr> = plan.fields.iter().enumerate().map(|(index, field)| Expr::Column { index, ty: field.ty }).collect();
-                let exprs = columns.into_iter().zip(types).map(|(column, ty)| self.implicit(column, ty.base(), at)).collect::<SqlResult<_>>()?;
+                let columns: Vec<Expr> =
+                    plan.fields.iter().enumerate().map(|(index, field)| Expr::Column { index, ty: field.ty }).collect();
+                let exprs = columns
+                    .into_iter()
+                    .zip(types)
+                    .map(|(column, ty)| self.implicit(column, ty.base(), at))
+                    .collect::<SqlResult<_>>()?;
                 Ok(plan.project(exprs))
             }
         }
     }
 
     /// ORDER BY over a query's output columns. The keys may add columns: `width` is what is to be kept.
-    fn sort_output(&mut self, plan: Plan, order_by: &[ast::OrderItem], is_union: bool) -> SqlResult<(Plan, Vec<SortKey>, usize)> {
+    fn sort_output(
+        &mut self,
+        plan: Plan,
+        order_by: &[ast::OrderItem],
+        is_union: bool,
+    ) -> SqlResult<(Plan, Vec<SortKey>, usize)> {
         let width = plan.width();
         if order_by.is_empty() {
             return Ok((plan, Vec::new(), width));
         }
-        let columns = plan.fields.iter().enumerate().map(|(index, field)| Column { name: field.name.clone(), ty: field.ty, index, origin: None, hidden: false });
+        let columns = plan.fields.iter().enumerate().map(|(index, field)| Column {
+            name: field.name.clone(),
+            ty: field.ty,
+            index,
+            origin: None,
+            hidden: false,
+        });
         let columns: Vec<Column> = columns.collect();
         let targets: Vec<super::target::BoundTarget> = columns
             .iter()
-            .map(|column| super::target::BoundTarget { name: column.name.clone(), expr: column.expr(), origin: None, at: 0 })
+            .map(|column| super::target::BoundTarget {
+                name: column.name.clone(),
+                expr: column.expr(),
+                origin: None,
+                at: 0,
+            })
             .collect();
-        let relation = Relation { name: "*VALUES*".to_owned(), schema: None, columns: columns.clone(), table: None, anonymous: true };
+        let relation = Relation {
+            name: "*VALUES*".to_owned(),
+            schema: None,
+            columns: columns.clone(),
+            table: None,
+            anonymous: true,
+        };
         let scope = Scope { relations: vec![relation], visible: columns, width };
         self.levels.push(Level { scope, clause: Clause::OrderBy, ..Level::default() });
         let mut keys = Vec::with_capacity(order_by.len());
@@ -275,8 +344,11 @@ impl Binder<'_> {
                         return Err(self.error_at(item.expr.at, "42703", format!("column \"{name}\" does not exist")));
                     }
                     let error = self.error_at(item.expr.at, "0A000", "invalid UNION/INTERSECT/EXCEPT ORDER BY clause");
-                    let error = error.with_detail("Only result column names can be used, not expressions or functions.");
-                    return Err(error.with_hint("Add the expression/function to every SELECT, or move the UNION into a FROM clause."));
+                    let error =
+                        error.with_detail("Only result column names can be used, not expressions or functions.");
+                    return Err(error.with_hint(
+                        "Add the expression/function to every SELECT, or move the UNION into a FROM clause.",
+                    ));
                 }
                 None => self.expr(&item.expr)?,
             };
@@ -284,7 +356,12 @@ impl Binder<'_> {
         }
         let level = self.levels.pop().expect("it was pushed above");
         let exprs = keys.iter_mut().map(|key| &mut key.expr);
-        let plan = super::stage::apply_subqueries(plan, exprs, &level.pending.subqueries, &mut super::stage::Applied::default());
+        let plan = super::stage::apply_subqueries(
+            plan,
+            exprs,
+            &level.pending.subqueries,
+            &mut super::stage::Applied::default(),
+        );
         Ok((plan.sort(keys.clone()), keys, width))
     }
 
@@ -308,7 +385,11 @@ impl Binder<'_> {
         let bound = self.expr(written);
         let level = self.levels.pop().expect("it was pushed above");
         if !level.pending.subqueries.is_empty() {
-            return Err(self.error_at(written.at, "0A000", format!("a subquery in {} is not supported", clause.name())));
+            return Err(self.error_at(
+                written.at,
+                "0A000",
+                format!("a subquery in {} is not supported", clause.name()),
+            ));
         }
         self.coerce(bound?, SqlType::INT8, CastContext::Assignment, written.at).map(Some)
     }

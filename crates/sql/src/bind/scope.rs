@@ -2,9 +2,9 @@
 
 use expr::{Expr, Oid, SqlType};
 
+use super::Binder;
 use super::marks::Mark;
 use super::select::Pending;
-use super::Binder;
 use crate::SqlResult;
 use crate::parse::ast;
 
@@ -147,7 +147,9 @@ impl Binder<'_> {
             let found = match names {
                 [name] => self.unqualified(depth, name.as_str(), at)?,
                 [relation, name] => self.qualified(depth, None, relation, name, at)?,
-                [schema, relation, name] | [_, schema, relation, name] => self.qualified(depth, Some(schema), relation, name, at)?,
+                [schema, relation, name] | [_, schema, relation, name] => {
+                    self.qualified(depth, Some(schema), relation, name, at)?
+                }
                 _ => return Err(self.error_at(at, "42601", "improper qualified name (too many dotted names)")),
             };
             match found {
@@ -179,7 +181,14 @@ impl Binder<'_> {
         })
     }
 
-    fn qualified(&self, depth: usize, schema: Option<&ast::Name>, relation: &ast::Name, name: &ast::Name, at: ast::At) -> SqlResult<Option<Found>> {
+    fn qualified(
+        &self,
+        depth: usize,
+        schema: Option<&ast::Name>,
+        relation: &ast::Name,
+        name: &ast::Name,
+        at: ast::At,
+    ) -> SqlResult<Option<Found>> {
         let scope = &self.levels[depth].scope;
         let relations = scope.relation(schema.map(ast::Name::as_str), relation.as_str());
         let relation = match relations[..] {
@@ -207,7 +216,8 @@ impl Binder<'_> {
             return column;
         }
         let (Expr::Column { index, ty }, bindings) = (&column, &self.levels[depth].bindings) else { return column };
-        let known = bindings.iter().find(|(_, bound)| matches!(bound, Expr::Column { index: other, .. } if other == index));
+        let known =
+            bindings.iter().find(|(_, bound)| matches!(bound, Expr::Column { index: other, .. } if other == index));
         let slot = match known {
             Some((slot, _)) => *slot,
             None => {
@@ -225,19 +235,34 @@ impl Binder<'_> {
             [name] => {
                 let error = self.error_at(at, "42703", format!("column \"{name}\" does not exist"));
                 match self.similar_column(name.as_str()) {
-                    Some(similar) => error.with_hint(format!("Perhaps you meant to reference the column \"{similar}\".")),
+                    Some(similar) => {
+                        error.with_hint(format!("Perhaps you meant to reference the column \"{similar}\"."))
+                    }
                     None => error,
                 }
             }
             [relation @ .., _] => {
-                let error = self.error_at(at, "42P01", format!("missing FROM-clause entry for table \"{}\"", relation.last().map_or("", ast::Name::as_str)));
+                let error = self.error_at(
+                    at,
+                    "42P01",
+                    format!(
+                        "missing FROM-clause entry for table \"{}\"",
+                        relation.last().map_or("", ast::Name::as_str)
+                    ),
+                );
                 let aliased = self.levels.iter().flat_map(|level| &level.scope.relations).find(|other| {
-                    other.table.and_then(|oid| self.catalog().table(oid)).is_some_and(|table| table.name == text(relation)) && other.name != text(relation)
+                    other
+                        .table
+                        .and_then(|oid| self.catalog().table(oid))
+                        .is_some_and(|table| table.name == text(relation))
+                        && other.name != text(relation)
                 });
                 match aliased {
                     Some(other) => {
-                        let mut error = error.with_hint(format!("Perhaps you meant to reference the table alias \"{}\".", other.name));
-                        error.0.message = format!("invalid reference to FROM-clause entry for table \"{}\"", text(relation));
+                        let mut error = error
+                            .with_hint(format!("Perhaps you meant to reference the table alias \"{}\".", other.name));
+                        error.0.message =
+                            format!("invalid reference to FROM-clause entry for table \"{}\"", text(relation));
                         error
                     }
                     None => error,
@@ -250,15 +275,23 @@ impl Binder<'_> {
     /// `table.column` whose name differs little from the one that was not found.
     fn similar_column(&self, name: &str) -> Option<String> {
         let scope = &self.levels.last()?.scope;
-        let columns = scope.relations.iter().flat_map(|relation| relation.columns.iter().filter(|column| !column.hidden).map(move |column| (relation, column)));
+        let columns = scope.relations.iter().flat_map(|relation| {
+            relation.columns.iter().filter(|column| !column.hidden).map(move |column| (relation, column))
+        });
         let close = columns.map(|(relation, column)| (distance(name, &column.name), relation, column));
         let (far, relation, column) = close.min_by_key(|(far, ..)| *far)?;
         let limit = (name.len().max(column.name.len()) / 2).min(3);
-        (far <= limit).then(|| if relation.anonymous { column.name.clone() } else { format!("{}.{}", relation.name, column.name) })
+        (far <= limit).then(|| {
+            if relation.anonymous { column.name.clone() } else { format!("{}.{}", relation.name, column.name) }
+        })
     }
 
     /// The columns that `*` or `t.*` stands for.
-    pub(super) fn star(&mut self, qualifier: &[ast::Name], at: ast::At) -> SqlResult<Vec<(String, Expr, Option<(Oid, i16)>)>> {
+    pub(super) fn star(
+        &mut self,
+        qualifier: &[ast::Name],
+        at: ast::At,
+    ) -> SqlResult<Vec<(String, Expr, Option<(Oid, i16)>)>> {
         if qualifier.is_empty() {
             let scope = &self.level().scope;
             if scope.relations.is_empty() {
@@ -274,7 +307,10 @@ impl Binder<'_> {
         for depth in (0..self.levels.len()).rev() {
             if let [relation, ..] = self.levels[depth].scope.relation(schema, name.as_str())[..] {
                 let columns = named_exprs(&relation.columns);
-                return Ok(columns.into_iter().map(|(name, column, origin)| (name, self.reach(depth, column), origin)).collect());
+                return Ok(columns
+                    .into_iter()
+                    .map(|(name, column, origin)| (name, self.reach(depth, column), origin))
+                    .collect());
             }
         }
         Err(self.error_at(at, "42P01", format!("missing FROM-clause entry for table \"{name}\"")))
@@ -287,7 +323,11 @@ impl Binder<'_> {
 }
 
 fn named_exprs(columns: &[Column]) -> Vec<(String, Expr, Option<(Oid, i16)>)> {
-    columns.iter().filter(|column| !column.hidden).map(|column| (column.name.clone(), column.expr(), column.origin)).collect()
+    columns
+        .iter()
+        .filter(|column| !column.hidden)
+        .map(|column| (column.name.clone(), column.expr(), column.origin))
+        .collect()
 }
 
 /// Levenshtein's distance.

@@ -6,7 +6,7 @@ use expr::{Aggregate, Expr, SortKey, SqlType};
 
 use super::marks::Mark;
 use super::scope::{Clause, Level};
-use super::stage::{Applied, apply_subqueries, any_column, same, substitute};
+use super::stage::{Applied, any_column, apply_subqueries, same, substitute};
 use super::subquery::PendingSubquery;
 use super::target::BoundTarget;
 use super::{Binder, type_of};
@@ -136,7 +136,12 @@ impl Binder<'_> {
     }
 
     /// An ORDER BY or DISTINCT ON expression, and which entry of the select list it is.
-    fn ordered(&mut self, written: &ast::Expr, targets: &[BoundTarget], clause: Clause) -> SqlResult<(Expr, Option<usize>)> {
+    fn ordered(
+        &mut self,
+        written: &ast::Expr,
+        targets: &[BoundTarget],
+        clause: Clause,
+    ) -> SqlResult<(Expr, Option<usize>)> {
         if let Some(position) = self.target_reference(written, targets, true)? {
             return Ok((targets[position].expr.clone(), Some(position)));
         }
@@ -146,7 +151,13 @@ impl Binder<'_> {
         Ok((bound, position))
     }
 
-    fn aggregated(&mut self, mut plan: Plan, grouping: &mut super::grouping::Grouping, upper: &mut Upper, pending: &mut Pending) -> SqlResult<Plan> {
+    fn aggregated(
+        &mut self,
+        mut plan: Plan,
+        grouping: &mut super::grouping::Grouping,
+        upper: &mut Upper,
+        pending: &mut Pending,
+    ) -> SqlResult<Plan> {
         // What the aggregation itself computes may hold subqueries: they are evaluated per row below it.
         let mut applied = Applied::default();
         plan = apply_subqueries(plan, aggregate_exprs(&mut pending.aggregates), &pending.subqueries, &mut applied);
@@ -168,7 +179,12 @@ impl Binder<'_> {
             }
         }
         let keys_hold: Vec<bool> = (0..pending.subqueries.len())
-            .map(|number| grouping.keys.iter().any(|key| any_column(key, &mut |index| Mark::of(index) == Some(Mark::Subquery(number)))))
+            .map(|number| {
+                grouping
+                    .keys
+                    .iter()
+                    .any(|key| any_column(key, &mut |index| Mark::of(index) == Some(Mark::Subquery(number))))
+            })
             .collect();
         let mut below = pending.subqueries.clone();
         for (number, subquery) in pending.subqueries.iter_mut().enumerate() {
@@ -189,7 +205,9 @@ impl Binder<'_> {
         let keys = grouping.keys.len();
         let mut number_aggregates = |expr: &mut Expr| {
             substitute(expr, &mut |index| match Mark::of(index) {
-                Some(Mark::Aggregate(number)) => Some(Expr::Column { index: keys + number, ty: pending.aggregates[number].ty }),
+                Some(Mark::Aggregate(number)) => {
+                    Some(Expr::Column { index: keys + number, ty: pending.aggregates[number].ty })
+                }
                 _ => None,
             });
         };
@@ -204,7 +222,11 @@ impl Binder<'_> {
             }
         }
         let mut fields: Vec<Field> = grouping.keys.iter().map(|key| key_field(&plan, key)).collect();
-        fields.extend(pending.aggregates.iter().map(|aggregate| Field { name: "?column?".to_owned(), ty: aggregate.ty, origin: None }));
+        fields.extend(pending.aggregates.iter().map(|aggregate| Field {
+            name: "?column?".to_owned(),
+            ty: aggregate.ty,
+            origin: None,
+        }));
         let node = Node::Aggregate {
             input: Box::new(plan),
             keys: grouping.keys.clone(),
@@ -216,7 +238,14 @@ impl Binder<'_> {
     }
 
     /// Select list, DISTINCT, ORDER BY, locks, LIMIT; what was only sorted or locked by is dropped at the end.
-    fn output(&mut self, plan: Plan, select: &ast::Select, around: &Around<'_>, upper: Upper, locks: Vec<(LockTarget, Vec<Expr>)>) -> SqlResult<Plan> {
+    fn output(
+        &mut self,
+        plan: Plan,
+        select: &ast::Select,
+        around: &Around<'_>,
+        upper: Upper,
+        locks: Vec<(LockTarget, Vec<Expr>)>,
+    ) -> SqlResult<Plan> {
         let width = upper.targets.len();
         let mut exprs: Vec<Expr> = upper.targets.iter().map(|target| target.expr.clone()).collect();
         let distinct = matches!(select.distinct, Distinctness::Distinct);
@@ -263,7 +292,11 @@ impl Binder<'_> {
         } else {
             self.check_distinct_on(&on, &keys)?;
             let mut all = keys.clone();
-            all.extend(on.iter().filter(|expr| !keys.iter().any(|key| same(&key.expr, expr))).map(|expr| SortKey { expr: expr.clone(), descending: false, nulls_first: false }));
+            all.extend(on.iter().filter(|expr| !keys.iter().any(|key| same(&key.expr, expr))).map(|expr| SortKey {
+                expr: expr.clone(),
+                descending: false,
+                nulls_first: false,
+            }));
             plan = distinct_rows(plan.sort(all), Some(on));
         }
         if !lock_targets.is_empty() {
@@ -283,7 +316,12 @@ impl Binder<'_> {
     }
 
     /// The tables that FOR UPDATE and its relatives lock, with the columns of their keys in the row of FROM.
-    fn lock_targets(&mut self, select: &ast::Select, around: &Around<'_>, grouped: bool) -> SqlResult<Vec<(LockTarget, Vec<Expr>)>> {
+    fn lock_targets(
+        &mut self,
+        select: &ast::Select,
+        around: &Around<'_>,
+        grouped: bool,
+    ) -> SqlResult<Vec<(LockTarget, Vec<Expr>)>> {
         let mut out = Vec::new();
         for locking in around.locking {
             let clause = locking.strength.sql();
@@ -329,12 +367,19 @@ impl Binder<'_> {
             }
             let table = relation.table.and_then(|oid| self.catalog().table(oid)).cloned();
             let Some(table) = table.filter(|table| table.storage().is_some()) else {
-                return Err(SqlError::not_supported(format!("{clause} of \"{}\", which is not a table,", relation.name)));
+                return Err(SqlError::not_supported(format!(
+                    "{clause} of \"{}\", which is not a table,",
+                    relation.name
+                )));
             };
             let Some(primary) = table.primary() else { continue };
             let column_of = |part: &crate::catalog::IndexColumn| {
                 let attnum = table.column(part.column)?.attnum;
-                relation.columns.iter().find(|column| column.origin == Some((table.oid, attnum))).map(super::scope::Column::expr)
+                relation
+                    .columns
+                    .iter()
+                    .find(|column| column.origin == Some((table.oid, attnum)))
+                    .map(super::scope::Column::expr)
             };
             let Some(columns) = primary.columns.iter().map(column_of).collect::<Option<Vec<Expr>>>() else {
                 return Err(SqlError::new("XX000", "a table's key is not among its columns"));
@@ -424,7 +469,13 @@ fn sets_in(expr: &Expr) -> BTreeSet<usize> {
 }
 
 /// Calls that stand side by side are in one `ProjectSet`; those in the arguments of others in one further down.
-fn project_sets(mut plan: Plan, wanted: &BTreeSet<usize>, places: &mut SetPlaces, pending: &mut Pending, applied: &mut Applied) -> Plan {
+fn project_sets(
+    mut plan: Plan,
+    wanted: &BTreeSet<usize>,
+    places: &mut SetPlaces,
+    pending: &mut Pending,
+    applied: &mut Applied,
+) -> Plan {
     let mut depths: BTreeMap<usize, usize> = BTreeMap::new();
     for number in wanted {
         let inner = pending.sets[*number].call.args.iter().flat_map(sets_in);
@@ -441,7 +492,8 @@ fn project_sets(mut plan: Plan, wanted: &BTreeSet<usize>, places: &mut SetPlaces
             args.iter_mut().for_each(|arg| replace_sets(arg, places));
             plan = apply_subqueries(plan, args, &pending.subqueries, applied);
         }
-        let columns = plan.fields.iter().enumerate().map(|(index, field)| SetExpr::Scalar(Expr::Column { index, ty: field.ty }));
+        let columns =
+            plan.fields.iter().enumerate().map(|(index, field)| SetExpr::Scalar(Expr::Column { index, ty: field.ty }));
         let mut exprs: Vec<SetExpr> = columns.collect();
         let mut fields = plan.fields.clone();
         for number in numbers {

@@ -56,7 +56,8 @@ impl Plan {
         if self.width() == width {
             return self;
         }
-        let columns = self.fields[..width].iter().enumerate().map(|(index, field)| Expr::Column { index, ty: field.ty });
+        let columns =
+            self.fields[..width].iter().enumerate().map(|(index, field)| Expr::Column { index, ty: field.ty });
         let columns = columns.collect();
         self.project(columns)
     }
@@ -116,7 +117,13 @@ fn apply_in(mut plan: Plan, expr: &mut Expr, subqueries: &[PendingSubquery], app
             _ => subquery.inner.fields.first().map_or("?column?", |field| &field.name),
         };
         fields.push(Field { name: name.to_owned(), ty: subquery.ty, origin: None });
-        let apply = Apply { outer: Box::new(plan), inner: Box::new(subquery.inner.clone()), bindings: subquery.bindings.clone(), kind, guard: None };
+        let apply = Apply {
+            outer: Box::new(plan),
+            inner: Box::new(subquery.inner.clone()),
+            bindings: subquery.bindings.clone(),
+            kind,
+            guard: None,
+        };
         return Plan::new(Node::Apply(apply), fields);
     }
     for child in children(expr) {
@@ -129,10 +136,18 @@ fn apply_in(mut plan: Plan, expr: &mut Expr, subqueries: &[PendingSubquery], app
 pub(super) fn children(expr: &mut Expr) -> Vec<&mut Expr> {
     match expr {
         Expr::Const { .. } | Expr::Column { .. } | Expr::Param { .. } => Vec::new(),
-        Expr::Call { args, .. } | Expr::And(args) | Expr::Or(args) | Expr::Coalesce { args, .. } | Expr::Extreme { args, .. } => args.iter_mut().collect(),
+        Expr::Call { args, .. }
+        | Expr::And(args)
+        | Expr::Or(args)
+        | Expr::Coalesce { args, .. }
+        | Expr::Extreme { args, .. } => args.iter_mut().collect(),
         Expr::Array { elements, .. } => elements.iter_mut().collect(),
         Expr::Row { fields, .. } => fields.iter_mut().collect(),
-        Expr::Cast { arg, .. } | Expr::Not(arg) | Expr::IsNull { arg, .. } | Expr::IsBool { arg, .. } | Expr::Field { arg, .. } => vec![arg],
+        Expr::Cast { arg, .. }
+        | Expr::Not(arg)
+        | Expr::IsNull { arg, .. }
+        | Expr::IsBool { arg, .. }
+        | Expr::Field { arg, .. } => vec![arg],
         Expr::IsDistinct { left, right, .. } | Expr::NullIf { left, right, .. } => vec![left, right],
         Expr::Case { whens, otherwise, .. } => {
             whens.iter_mut().flat_map(|(when, then)| [when, then]).chain(otherwise.as_deref_mut()).collect()

@@ -56,22 +56,43 @@ impl Binder<'_> {
         let (inner, bindings) = self.inner_query(query)?;
         let element = self.single_column(&inner, at)?;
         let ty = if element.element().is_some() { Some(element) } else { element.array() };
-        let ty = ty.ok_or_else(|| self.error_at(at, "42704", format!("could not find array type for data type {element}")))?;
+        let ty =
+            ty.ok_or_else(|| self.error_at(at, "42704", format!("could not find array type for data type {element}")))?;
         Ok(self.pend(inner, bindings, ApplyKind::Array, ty.base()))
     }
 
-    pub(super) fn in_query(&mut self, arg: &ast::Expr, query: &ast::Query, negated: bool, at: ast::At) -> SqlResult<Expr> {
+    pub(super) fn in_query(
+        &mut self,
+        arg: &ast::Expr,
+        query: &ast::Query,
+        negated: bool,
+        at: ast::At,
+    ) -> SqlResult<Expr> {
         let found = self.compare_query(arg, "=", query, false, at)?;
         Ok(if negated { Expr::Not(Box::new(found)) } else { found })
     }
 
-    pub(super) fn any_query(&mut self, left: &ast::Expr, operator: &OperatorName, query: &ast::Query, all: bool, at: ast::At) -> SqlResult<Expr> {
+    pub(super) fn any_query(
+        &mut self,
+        left: &ast::Expr,
+        operator: &OperatorName,
+        query: &ast::Query,
+        all: bool,
+        at: ast::At,
+    ) -> SqlResult<Expr> {
         let symbol = self.operator_symbol(operator, at)?;
         self.compare_query(left, symbol, query, all, at)
     }
 
     /// `left op ANY|ALL (query)`. A row on the left is compared field by field; only = and <> mean something then.
-    fn compare_query(&mut self, left: &ast::Expr, symbol: &str, query: &ast::Query, all: bool, at: ast::At) -> SqlResult<Expr> {
+    fn compare_query(
+        &mut self,
+        left: &ast::Expr,
+        symbol: &str,
+        query: &ast::Query,
+        all: bool,
+        at: ast::At,
+    ) -> SqlResult<Expr> {
         let left = match self.expr(left)? {
             Expr::Row { fields, .. } => fields,
             single => vec![single],
@@ -82,7 +103,11 @@ impl Binder<'_> {
             return Err(self.error_at(at, "42601", format!("subquery has {few} columns")));
         }
         if left.len() > 1 && !matches!((symbol, all), ("=", false) | ("<>", true)) {
-            return Err(self.error_at(at, "0A000", format!("row comparison {symbol} with a subquery is not supported")));
+            return Err(self.error_at(
+                at,
+                "0A000",
+                format!("row comparison {symbol} with a subquery is not supported"),
+            ));
         }
         let mut operands = Vec::with_capacity(left.len());
         let mut operators = Vec::with_capacity(left.len());

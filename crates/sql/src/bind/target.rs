@@ -60,7 +60,9 @@ impl Binder<'_> {
         }
         let bound = self.expr(arg)?;
         match bound {
-            Expr::Row { fields, .. } => Ok(fields.into_iter().enumerate().map(|(number, expr)| (format!("f{}", number + 1), expr)).collect()),
+            Expr::Row { fields, .. } => {
+                Ok(fields.into_iter().enumerate().map(|(number, expr)| (format!("f{}", number + 1), expr)).collect())
+            }
             other if type_of(&other) == expr::SqlType::RECORD => {
                 Err(self.error_at(at, "0A000", "expanding a row with (expression).* is not supported here"))
             }
@@ -79,18 +81,27 @@ impl Binder<'_> {
 
     /// The select list entry that a number or (for ORDER BY always, for GROUP BY where FROM has no such column) a bare name
     /// stands for.
-    pub(super) fn target_reference(&mut self, written: &ast::Expr, targets: &[BoundTarget], order_by: bool) -> SqlResult<Option<usize>> {
+    pub(super) fn target_reference(
+        &mut self,
+        written: &ast::Expr,
+        targets: &[BoundTarget],
+        order_by: bool,
+    ) -> SqlResult<Option<usize>> {
         let clause = if order_by { "ORDER BY" } else { "GROUP BY" };
         match &written.kind {
             ExprKind::Number(digits) => match digits.parse::<usize>() {
                 Ok(number) if (1..=targets.len()).contains(&number) => Ok(Some(number - 1)),
-                Ok(number) => Err(self.error_at(written.at, "42P10", format!("{clause} position {number} is not in select list"))),
+                Ok(number) => {
+                    Err(self.error_at(written.at, "42P10", format!("{clause} position {number} is not in select list")))
+                }
                 Err(_) => Err(self.error_at(written.at, "42601", format!("non-integer constant in {clause}"))),
             },
             ExprKind::Text(_) => Err(self.error_at(written.at, "42601", format!("non-integer constant in {clause}"))),
             ExprKind::Column(names) => {
                 let [name] = &names[..] else { return Ok(None) };
-                if !order_by && self.level().scope.visible.iter().any(|column| !column.hidden && column.name == name.text) {
+                if !order_by
+                    && self.level().scope.visible.iter().any(|column| !column.hidden && column.name == name.text)
+                {
                     return Ok(None);
                 }
                 let mut named = targets.iter().enumerate().filter(|(_, target)| target.name == name.text);

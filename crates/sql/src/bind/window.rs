@@ -17,16 +17,24 @@ impl Binder<'_> {
         let clause = self.level().clause;
         match clause {
             Clause::SelectList | Clause::OrderBy | Clause::DistinctOn => {}
-            Clause::WindowArguments | Clause::WindowDefinition => return Err(self.error_at(at, "42P20", "window function calls cannot be nested")),
-            Clause::AggregateArguments => return Err(self.error_at(at, "42803", "aggregate function calls cannot contain window function calls")),
-            other => return Err(self.error_at(at, "42P20", format!("window functions are not allowed in {}", other.name()))),
+            Clause::WindowArguments | Clause::WindowDefinition => {
+                return Err(self.error_at(at, "42P20", "window function calls cannot be nested"));
+            }
+            Clause::AggregateArguments => {
+                return Err(self.error_at(at, "42803", "aggregate function calls cannot contain window function calls"));
+            }
+            other => {
+                return Err(self.error_at(at, "42P20", format!("window functions are not allowed in {}", other.name())));
+            }
         }
         if call.distinct {
             return Err(self.error_at(at, "0A000", "DISTINCT is not implemented for window functions"));
         }
-        let is_aggregate = call.star || functions::by_name(name).first().is_some_and(|entry| entry.kind == FunctionKind::Aggregate);
+        let is_aggregate =
+            call.star || functions::by_name(name).first().is_some_and(|entry| entry.kind == FunctionKind::Aggregate);
         let (function, args, filter, ty) = if is_aggregate {
-            let aggregate = self.in_clause(Clause::WindowArguments, |binder| binder.window_aggregate(call, name, at))?;
+            let aggregate =
+                self.in_clause(Clause::WindowArguments, |binder| binder.window_aggregate(call, name, at))?;
             let ty = aggregate.ty;
             (WindowFunction::Aggregate(aggregate), Vec::new(), None, ty)
         } else {
@@ -35,7 +43,11 @@ impl Binder<'_> {
             let shape = CallShape { types: &oids, names: &[], variadic: call.variadic };
             let found = resolve::function(name, functions::by_name(name), shape).map_err(self.placed(at))?;
             if found.function.kind != FunctionKind::Window {
-                return Err(self.error_at(at, "42809", format!("OVER specified, but {name} is not a window function nor an aggregate function")));
+                return Err(self.error_at(
+                    at,
+                    "42809",
+                    format!("OVER specified, but {name} is not a window function nor an aggregate function"),
+                ));
             }
             if call.filter.is_some() {
                 return Err(self.error_at(at, "0A000", "FILTER is not implemented for non-aggregate window functions"));
@@ -43,7 +55,9 @@ impl Binder<'_> {
             let args = self.call_args(&found, args, at)?;
             (WindowFunction::Builtin(found.function.id), args, None, SqlType::from(found.result))
         };
-        let Some(spec) = &call.over else { return Err(self.error_at(at, "42P20", "a window function call without OVER")) };
+        let Some(spec) = &call.over else {
+            return Err(self.error_at(at, "42P20", "a window function call without OVER"));
+        };
         let (partition_by, order_by, frame) = self.window(spec)?;
         let level = self.level();
         level.pending.windows.push(WindowCall { function, args, filter, partition_by, order_by, frame, ty });
@@ -66,14 +80,30 @@ impl Binder<'_> {
             None => None,
         };
         let function = expr::AggregateKind(found.function.id.0);
-        Ok(expr::Aggregate { function, args, distinct: false, filter, order_by: Vec::new(), ty: SqlType::from(found.result) })
+        Ok(expr::Aggregate {
+            function,
+            args,
+            distinct: false,
+            filter,
+            order_by: Vec::new(),
+            ty: SqlType::from(found.result),
+        })
     }
 
     fn window(&mut self, spec: &ast::WindowSpec) -> SqlResult<(Vec<Expr>, Vec<SortKey>, WindowFrame)> {
         let named = match &spec.base {
             Some(name) => {
-                let found = self.level().pending.named_windows.iter().find(|(known, _)| known == name).map(|(_, spec)| spec.clone());
-                Some(found.ok_or_else(|| self.error_at(spec.at, "42704", format!("window \"{name}\" does not exist")))?)
+                let found = self
+                    .level()
+                    .pending
+                    .named_windows
+                    .iter()
+                    .find(|(known, _)| known == name)
+                    .map(|(_, spec)| spec.clone());
+                Some(
+                    found
+                        .ok_or_else(|| self.error_at(spec.at, "42704", format!("window \"{name}\" does not exist")))?,
+                )
             }
             None => None,
         };
@@ -85,13 +115,25 @@ impl Binder<'_> {
         let (mut partition_by, mut order_by) = (Vec::new(), Vec::new());
         if let (Some(named), Some(name)) = (named, &spec.base) {
             if !spec.partition_by.is_empty() {
-                return Err(self.error_at(spec.at, "42P20", format!("cannot override PARTITION BY clause of window \"{name}\"")));
+                return Err(self.error_at(
+                    spec.at,
+                    "42P20",
+                    format!("cannot override PARTITION BY clause of window \"{name}\""),
+                ));
             }
             if !spec.order_by.is_empty() && !named.order_by.is_empty() {
-                return Err(self.error_at(spec.at, "42P20", format!("cannot override ORDER BY clause of window \"{name}\"")));
+                return Err(self.error_at(
+                    spec.at,
+                    "42P20",
+                    format!("cannot override ORDER BY clause of window \"{name}\""),
+                ));
             }
             if named.frame.is_some() {
-                return Err(self.error_at(spec.at, "42P20", format!("cannot copy window \"{name}\" because it has a frame clause")));
+                return Err(self.error_at(
+                    spec.at,
+                    "42P20",
+                    format!("cannot copy window \"{name}\" because it has a frame clause"),
+                ));
             }
             (partition_by, order_by, _) = self.window(&named)?;
         }
@@ -108,9 +150,17 @@ impl Binder<'_> {
 
     fn frame(&mut self, spec: &ast::WindowSpec, order_by: &[SortKey]) -> SqlResult<WindowFrame> {
         let Some(frame) = &spec.frame else {
-            return Ok(WindowFrame { unit: FrameUnit::Range, start: FrameBound::UnboundedPreceding, end: FrameBound::CurrentRow, exclude: FrameExclude::NoOthers });
+            return Ok(WindowFrame {
+                unit: FrameUnit::Range,
+                start: FrameBound::UnboundedPreceding,
+                end: FrameBound::CurrentRow,
+                exclude: FrameExclude::NoOthers,
+            });
         };
-        let offsets = [Some(&frame.start), frame.end.as_ref()].into_iter().flatten().any(|bound| matches!(bound, Bound::Preceding(_) | Bound::Following(_)));
+        let offsets = [Some(&frame.start), frame.end.as_ref()]
+            .into_iter()
+            .flatten()
+            .any(|bound| matches!(bound, Bound::Preceding(_) | Bound::Following(_)));
         if frame.unit == FrameUnit::Groups && order_by.is_empty() {
             return Err(self.error_at(frame.at, "42P20", "GROUPS mode requires an ORDER BY clause"));
         }
@@ -130,7 +180,9 @@ impl Binder<'_> {
         let mut offset = |written: &ast::Expr| {
             let expr = self.expr(written)?;
             match unit {
-                FrameUnit::Rows | FrameUnit::Groups => self.coerce(expr, SqlType::INT8, CastContext::Implicit, written.at),
+                FrameUnit::Rows | FrameUnit::Groups => {
+                    self.coerce(expr, SqlType::INT8, CastContext::Implicit, written.at)
+                }
                 FrameUnit::Range => Ok(expr),
             }
         };

@@ -36,7 +36,12 @@ struct CallState {
 }
 
 impl<'p> Aggregate<'p> {
-    pub fn new(input: BoxOperator<'p>, keys: &'p [Expr], sets: Option<&'p [Vec<usize>]>, calls: &'p [Call]) -> Aggregate<'p> {
+    pub fn new(
+        input: BoxOperator<'p>,
+        keys: &'p [Expr],
+        sets: Option<&'p [Vec<usize>]>,
+        calls: &'p [Call],
+    ) -> Aggregate<'p> {
         Aggregate { input, keys, sets, calls, done: None }
     }
 
@@ -73,13 +78,13 @@ impl<'p> Aggregate<'p> {
 }
 
 fn group(
-calls: &[Call],
-ctx: &Context,
-set: usize,
-key: Row,
-index: &mut KeyMap<usize>,
-groups: &mut Vec<Group>,
-held: &mut Reservation,
+    calls: &[Call],
+    ctx: &Context,
+    set: usize,
+    key: Row,
+    index: &mut KeyMap<usize>,
+    groups: &mut Vec<Group>,
+    held: &mut Reservation,
 ) -> SqlResult<usize> {
     let number = Datum::Int8(set as i64);
     let next = groups.len();

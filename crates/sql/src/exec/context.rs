@@ -54,11 +54,7 @@ impl Context {
         let shared = Shared {
             env: shared.env.clone(),
             txn: shared.txn.clone(),
-            functions: Functions::new(
-                functions.server.clone(),
-                functions.state.clone(),
-                catalog.clone(),
-            ),
+            functions: Functions::new(functions.server.clone(), functions.state.clone(), catalog.clone()),
             catalog,
             memory: shared.memory.clone(),
             watch: shared.watch.clone(),

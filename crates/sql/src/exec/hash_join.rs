@@ -47,8 +47,12 @@ impl<'p> HashJoin<'p> {
     }
 
     async fn build(&mut self, ctx: &Context) -> SqlResult<Table> {
-        let mut table =
-            Table { rows: HeldRows::new(ctx), heads: KeyMap::new(ctx, self.join.equal.iter().map(|key| key.right.ty())), chain: Vec::new(), matched: Vec::new() };
+        let mut table = Table {
+            rows: HeldRows::new(ctx),
+            heads: KeyMap::new(ctx, self.join.equal.iter().map(|key| key.right.ty())),
+            chain: Vec::new(),
+            matched: Vec::new(),
+        };
         while let Some(rows) = self.right.next(ctx).await? {
             ctx.check_cancelled()?;
             for row in rows {

@@ -40,15 +40,15 @@ pub(crate) mod write;
 use async_trait::async_trait;
 pub(crate) use context::{Context, HeldRows, Shared, datum_bytes, row_bytes};
 pub(crate) use cte::Scope;
+use expr::{Row, SqlType};
 pub(crate) use profile::Profile;
 pub(crate) use row_format::{Formats, TableFormat};
-use expr::{Row, SqlType};
 use txn::LockMode;
 
+use crate::SqlResult;
 use crate::catalog::Table;
 use crate::plan::{Node, Plan};
 use crate::session::Answer;
-use crate::SqlResult;
 
 /// Rows in a batch, roughly.
 pub(crate) const BATCH_ROWS: usize = 1024;
@@ -106,12 +106,9 @@ fn open_node<'p>(plan: &'p Plan, scope: &Scope<'p>) -> SqlResult<BoxOperator<'p>
         Node::Window { input, calls } => Box::new(window::Window::new(open(input, scope)?, calls)),
         Node::Apply(node) => Box::new(apply::Apply::open(node, scope)?),
         Node::Sort { input, keys, limit } => Box::new(sort::Sort::new(open(input, scope)?, keys, limit.as_ref())),
-        Node::Limit { input, limit, offset, with_ties } => Box::new(limit::Limit::new(
-            open(input, scope)?,
-            limit.as_ref(),
-            offset.as_ref(),
-            with_ties.as_deref(),
-        )),
+        Node::Limit { input, limit, offset, with_ties } => {
+            Box::new(limit::Limit::new(open(input, scope)?, limit.as_ref(), offset.as_ref(), with_ties.as_deref()))
+        }
         Node::Distinct { input, on } => {
             Box::new(distinct::Distinct::new(open(input, scope)?, types_of(input), on.as_deref()))
         }

@@ -92,9 +92,7 @@ impl IndexFormat {
             key.iter().chain(always).any(|(column, at)| *at == place && keys::restores(column.ty))
         };
         let is_kept = |place: usize, id: ColumnId| {
-            is_primary
-                || index.include.contains(&id)
-                || key.iter().chain(&suffix).any(|(_, at)| *at == place)
+            is_primary || index.include.contains(&id) || key.iter().chain(&suffix).any(|(_, at)| *at == place)
         };
         let mut value: Vec<(ColumnId, usize)> = columns
             .iter()

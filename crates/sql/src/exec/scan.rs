@@ -90,7 +90,8 @@ impl Reader {
         let format = ctx.shared.formats.of(&node.table)?;
         let index = format.indexes.iter().position(|index| index.id == node.index);
         let index = index.ok_or_else(|| SqlError::new("XX000", "a scan uses an index that is not there"))?;
-        let place = |id| format.place(id).ok_or_else(|| SqlError::new("XX000", "a scan reads a column that is not there"));
+        let place =
+            |id| format.place(id).ok_or_else(|| SqlError::new("XX000", "a scan reads a column that is not there"));
         let places = node.columns.iter().map(|id| place(*id)).collect::<SqlResult<Vec<_>>>()?;
         let entry = &format.indexes[index];
         let access = if entry.covers(&places) {
@@ -147,7 +148,10 @@ impl Reader {
                 let mut out = Vec::with_capacity(keys.len());
                 for (key, value) in keys.into_iter().zip(values) {
                     let Some(value) = value else {
-                        return Err(SqlError::new("XX001", format!("an index entry names the row {key}, which is not there")));
+                        return Err(SqlError::new(
+                            "XX001",
+                            format!("an index entry names the row {key}, which is not there"),
+                        ));
                     };
                     let mut row = Row::new();
                     layout.decode(&key, &value, &mut row).map_err(|_| malformed(&key))?;
@@ -298,12 +302,7 @@ fn unpack(entries: Vec<(Key, Bytes)>, width: usize) -> SqlResult<Vec<Located>> {
 }
 
 /// Locks rows and drops those that were skipped because somebody else has them.
-pub(crate) async fn lock(
-    ctx: &Context,
-    rows: &mut Vec<Located>,
-    mode: LockMode,
-    wait: LockWait,
-) -> SqlResult<()> {
+pub(crate) async fn lock(ctx: &Context, rows: &mut Vec<Located>, mode: LockMode, wait: LockWait) -> SqlResult<()> {
     let keys: Vec<Key> = rows.iter().map(|row| row.key.clone()).collect();
     let lock = LockSpec { mode, wait, absent_too: false };
     let found = ctx.txn().get_many(&keys, Some(lock), Visible::EarlierStatements, false).await?;

@@ -18,10 +18,10 @@ pub(crate) fn open<'p>(
 ) -> BoxOperator<'p> {
     match (kind, all) {
         (SetKind::Union, true) => Box::new(Append { inputs: [left, right], at: 0 }),
-        (SetKind::Union, false) => Box::new(Distinct::new(Box::new(Append { inputs: [left, right], at: 0 }), types, None)),
-        (SetKind::Intersect | SetKind::Except, _) => {
-            Box::new(Match { kind, all, types, left, right, counts: None })
+        (SetKind::Union, false) => {
+            Box::new(Distinct::new(Box::new(Append { inputs: [left, right], at: 0 }), types, None))
         }
+        (SetKind::Intersect | SetKind::Except, _) => Box::new(Match { kind, all, types, left, right, counts: None }),
     }
 }
 

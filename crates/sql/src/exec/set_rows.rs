@@ -22,7 +22,11 @@ struct Running {
 
 impl SetRows {
     /// Computes the arguments over `row` and starts the calls.
-    pub async fn start<'c>(ctx: &Context, calls: impl Iterator<Item = &'c SetCall>, row: &[Datum]) -> SqlResult<SetRows> {
+    pub async fn start<'c>(
+        ctx: &Context,
+        calls: impl Iterator<Item = &'c SetCall>,
+        row: &[Datum],
+    ) -> SqlResult<SetRows> {
         let mut running = Vec::new();
         for call in calls {
             running.push(Running { rows: Some(rows_of(ctx, call, row).await?), width: call.columns.len() });
@@ -58,7 +62,10 @@ impl Running {
         };
         let row = row?;
         if row.len() != self.width {
-            return Err(SqlError::new("XX000", "a set-returning function gave another number of columns than it declares"));
+            return Err(SqlError::new(
+                "XX000",
+                "a set-returning function gave another number of columns than it declares",
+            ));
         }
         Ok(Some(row))
     }

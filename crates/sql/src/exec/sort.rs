@@ -85,7 +85,8 @@ impl<'p> Sort<'p> {
                     rows.truncate(keep);
                     bound = rows.last().map(|(key, _)| key.clone());
                     held.clear();
-                    let bytes = |(key, row): &(SortedKey, Row)| row_bytes(row) + key.iter().map(datum_bytes).sum::<usize>();
+                    let bytes =
+                        |(key, row): &(SortedKey, Row)| row_bytes(row) + key.iter().map(datum_bytes).sum::<usize>();
                     held.grow(rows.iter().map(bytes).sum())?;
                 }
             }

@@ -62,9 +62,10 @@ async fn target(ctx: &Context, index: &IndexFormat, range: &KeyRange, outer: &Ro
         return Ok(Target::Nothing);
     }
     if let (None, None) = (&range.lower, &range.upper)
-        && let Some(key) = index.point(&equal)? {
-            return Ok(Target::Point(key));
-        }
+        && let Some(key) = index.point(&equal)?
+    {
+        return Ok(Target::Point(key));
+    }
     let mut prefix = index.prefix().to_vec();
     for ((column, _), value) in index.key.iter().zip(&equal) {
         keys::put(&mut prefix, value, column)?;

@@ -75,9 +75,7 @@ async fn sort_by_window(ctx: &Context, call: &WindowCall, rows: Vec<Row>) -> Sql
         let order = sort_key(ctx, &call.order_by, &row).await?;
         out.push((partition, order, row));
     }
-    out.sort_by(|a, b| {
-        order_of(&call.partition_by, &a.0, &b.0).then_with(|| compare_keys(&call.order_by, &a.1, &b.1))
-    });
+    out.sort_by(|a, b| order_of(&call.partition_by, &a.0, &b.0).then_with(|| compare_keys(&call.order_by, &a.1, &b.1)));
     Ok(out)
 }
 
@@ -86,7 +84,8 @@ impl<'r> Partition<'r> {
         let mut peers = Vec::with_capacity(rows.len());
         let mut start = 0;
         while start < rows.len() {
-            let same = |at: usize| order_of(call.order_by.iter().map(|key| &key.expr), &order[at], &order[start]).is_eq();
+            let same =
+                |at: usize| order_of(call.order_by.iter().map(|key| &key.expr), &order[at], &order[start]).is_eq();
             let end = (start..rows.len()).find(|at| !same(*at)).unwrap_or(rows.len());
             peers.extend(std::iter::repeat_n((start, end), end - start));
             start = end;
@@ -113,7 +112,8 @@ impl<'r> Partition<'r> {
             };
             args.push(if counts { Some(ctx.compute(&aggregate.args, row).await?) } else { None });
         }
-        let grows = matches!(call.frame.start, FrameBound::UnboundedPreceding) && call.frame.exclude == FrameExclude::NoOthers;
+        let grows =
+            matches!(call.frame.start, FrameBound::UnboundedPreceding) && call.frame.exclude == FrameExclude::NoOthers;
         let mut carried = (Accumulator::new(aggregate)?, 0);
         let mut out = Vec::with_capacity(self.rows.len());
         for at in 0..self.rows.len() {
@@ -152,7 +152,9 @@ impl<'r> Partition<'r> {
                 "cume_dist" => Datum::Float8(after as f64 / count as f64),
                 "ntile" => match int_arg(ctx, call.args.first(), row).await? {
                     None => Datum::Null,
-                    Some(buckets) if buckets < 1 => return Err(SqlError::new("22014", "argument of ntile must be greater than zero")),
+                    Some(buckets) if buckets < 1 => {
+                        return Err(SqlError::new("22014", "argument of ntile must be greater than zero"));
+                    }
                     Some(buckets) => Datum::Int4(bucket(at, count, buckets)),
                 },
                 "lag" | "lead" => self.neighbour(ctx, call, at, name == "lag").await?,
@@ -187,7 +189,9 @@ impl<'r> Partition<'r> {
             "last_value" => within.next_back(),
             _ => match int_arg(ctx, call.args.get(1), &self.rows[at]).await? {
                 None => return Ok(Datum::Null),
-                Some(number) if number < 1 => return Err(SqlError::new("22016", "argument of nth_value must be greater than zero")),
+                Some(number) if number < 1 => {
+                    return Err(SqlError::new("22016", "argument of nth_value must be greater than zero"));
+                }
                 Some(number) => within.nth(number as usize - 1),
             },
         };
@@ -219,7 +223,15 @@ impl<'r> Partition<'r> {
     }
 
     /// Where a bound of `offset` rows or groups before or after row `at` lies; `is_start`: its first row, else the one after.
-    async fn offset(&self, ctx: &Context, call: &WindowCall, at: usize, offset: &Expr, back: bool, is_start: bool) -> SqlResult<usize> {
+    async fn offset(
+        &self,
+        ctx: &Context,
+        call: &WindowCall,
+        at: usize,
+        offset: &Expr,
+        back: bool,
+        is_start: bool,
+    ) -> SqlResult<usize> {
         if call.frame.unit == FrameUnit::Range {
             return Err(SqlError::not_supported("RANGE with an offset"));
         }

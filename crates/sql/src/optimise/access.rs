@@ -56,7 +56,10 @@ fn choose_in(plan: &mut Plan, wanted: &Wanted) -> bool {
         Node::Limit { input, limit, offset, with_ties } => {
             let count = limit.as_ref().and_then(number);
             let skipped = offset.as_ref().map_or(Some(0), number);
-            let limit = count.zip(skipped).map(|(count, skipped)| count.saturating_add(skipped)).filter(|_| with_ties.is_none());
+            let limit = count
+                .zip(skipped)
+                .map(|(count, skipped)| count.saturating_add(skipped))
+                .filter(|_| with_ties.is_none());
             choose(input, &Wanted { order: wanted.order.clone(), limit })
         }
         Node::Project { input, exprs } => {
@@ -67,7 +70,9 @@ fn choose_in(plan: &mut Plan, wanted: &Wanted) -> bool {
             });
             choose(input, &Wanted { order: order.collect(), limit: wanted.limit })
         }
-        Node::Filter { input, .. } | Node::LockRows { input, .. } => choose(input, &Wanted { order: wanted.order.clone(), limit: None }),
+        Node::Filter { input, .. } | Node::LockRows { input, .. } => {
+            choose(input, &Wanted { order: wanted.order.clone(), limit: None })
+        }
         Node::Join(join) => {
             let left = join.left.fields.len();
             choose(&mut join.right, &Wanted::default());
@@ -175,8 +180,12 @@ fn choose_for_scan(plan: &mut Plan, wanted: &Wanted) -> bool {
     };
     let Path { index, ranges, consumed, reverse, in_order, .. } = best;
     let index = index.id;
-    let rest: Vec<Expr> =
-        conditions.into_iter().enumerate().filter(|(number, _)| !consumed.contains(number)).map(|(_, condition)| condition).collect();
+    let rest: Vec<Expr> = conditions
+        .into_iter()
+        .enumerate()
+        .filter(|(number, _)| !consumed.contains(number))
+        .map(|(_, condition)| condition)
+        .collect();
     scan.index = index;
     scan.ranges = ranges;
     scan.reverse = reverse;
@@ -227,14 +236,21 @@ fn path<'t>(
     };
     let mut cost = count * LOOKUP_COST + read * if covering { 1.0 } else { 1.0 + LOOKUP_COST };
     // Wider entries of the primary index against those of a covering one.
-    if covering && index.columns.len() + index.include.len() < table.columns.len() && table.primary().is_none_or(|primary| primary.id != index.id) {
+    if covering
+        && index.columns.len() + index.include.len() < table.columns.len()
+        && table.primary().is_none_or(|primary| primary.id != index.id)
+    {
         cost *= 0.9;
     }
     if !wanted.order.is_empty() && !in_order {
         let sorted = (rows * rest).max(1.0);
         cost += sorted * sorted.max(2.0).log2() * 0.3;
     }
-    let ranges = if fit.columns == 0 && !fit.bounded { KeyRanges::All } else { KeyRanges::Some(std::mem::take(&mut fit.ranges)) };
+    let ranges = if fit.columns == 0 && !fit.bounded {
+        KeyRanges::All
+    } else {
+        KeyRanges::Some(std::mem::take(&mut fit.ranges))
+    };
     Path { index, ranges, consumed: fit.consumed, reverse, in_order, cost }
 }
 
@@ -251,7 +267,14 @@ struct Fit {
 }
 
 fn fit(index: &IndexDescriptor, sargs: &[Sarg]) -> Fit {
-    let mut fit = Fit { ranges: vec![KeyRange::default()], consumed: Vec::new(), columns: 0, single: 0, bounded: false, selectivity: 1.0 };
+    let mut fit = Fit {
+        ranges: vec![KeyRange::default()],
+        consumed: Vec::new(),
+        columns: 0,
+        single: 0,
+        bounded: false,
+        selectivity: 1.0,
+    };
     for part in &index.columns {
         let on_column = sargs.iter().filter(|sarg| sarg.column == part.column);
         let lists = on_column.filter_map(|sarg| match &sarg.kind {
@@ -358,7 +381,8 @@ fn follows(
 pub fn best_cost(scan: &Scan) -> f64 {
     let mut plan = Plan::new(Node::Scan(scan.clone()), vec![]);
     let Node::Scan(copy) = &plan.node else { return 0.0 };
-    plan.fields = copy.columns.iter().map(|_| Field { name: String::new(), ty: expr::SqlType::VOID, origin: None }).collect();
+    plan.fields =
+        copy.columns.iter().map(|_| Field { name: String::new(), ty: expr::SqlType::VOID, origin: None }).collect();
     choose_for_scan(&mut plan, &Wanted::default());
     estimate::estimate(&mut plan);
     plan.cost

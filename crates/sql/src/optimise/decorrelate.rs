@@ -58,7 +58,8 @@ fn filter_over_apply(plan: &mut Plan) {
     }
     let verdict = apply.outer.fields.len();
     let mut rest = conjuncts(std::mem::replace(condition, boolean(true)));
-    let wanted = rest.iter().enumerate().find_map(|(at, condition)| asks_for(condition, verdict).map(|wanted| (at, wanted)));
+    let wanted =
+        rest.iter().enumerate().find_map(|(at, condition)| asks_for(condition, verdict).map(|wanted| (at, wanted)));
     let possible = wanted.filter(|(_, wanted)| *wanted == Wanted::Match || can_be_anti(apply));
     let Some((at, wanted)) = possible else {
         *condition = conjunction(rest).unwrap_or_else(|| boolean(true));
@@ -72,7 +73,8 @@ fn filter_over_apply(plan: &mut Plan) {
     let apply = apply_of(take(input));
     let kind = if wanted == Wanted::Match { JoinKind::Semi } else { JoinKind::Anti };
     let outer_fields = apply.outer.fields.clone();
-    let join = Join { kind, left: apply.outer, right: apply.inner, equal: Vec::new(), condition: conjunction(conditions) };
+    let join =
+        Join { kind, left: apply.outer, right: apply.inner, equal: Vec::new(), condition: conjunction(conditions) };
     let join = Plan::new(Node::Join(join), outer_fields);
     // The verdict's column stays where it was, now that its value is known.
     let mut exprs = own_columns(&join.fields);
@@ -161,7 +163,9 @@ fn keep_existence(plan: &mut Plan) {
         let input = match &mut plan.node {
             Node::Project { input, exprs } if !exprs.iter().any(is_volatile) => input,
             Node::Sort { input, .. } | Node::Distinct { input, .. } => input,
-            Node::Limit { input, limit, offset: None, with_ties: None } if limit.as_ref().is_none_or(is_positive) => input,
+            Node::Limit { input, limit, offset: None, with_ties: None } if limit.as_ref().is_none_or(is_positive) => {
+                input
+            }
             _ => return,
         };
         let inner = take(input);
@@ -217,7 +221,11 @@ fn grouped(apply: &mut Apply, slots: &[usize]) -> Option<Plan> {
             || aggregate.filter.as_ref().is_some_and(|filter| has_slot(filter, slots))
             || aggregate.order_by.iter().any(|key| has_slot(&key.expr, slots))
     });
-    if !keys.is_empty() || aggregate_has_slots || value.is_some_and(|value| has_slot(value, slots)) || finds_by_index(input, slots) {
+    if !keys.is_empty()
+        || aggregate_has_slots
+        || value.is_some_and(|value| has_slot(value, slots))
+        || finds_by_index(input, slots)
+    {
         return None;
     }
     let mut input = (**input).clone();
@@ -231,9 +239,16 @@ fn grouped(apply: &mut Apply, slots: &[usize]) -> Option<Plan> {
     let value = value.cloned();
     let keys: Vec<Expr> = pairs.iter().map(|(inner, ..)| inner.clone()).collect();
     let width = keys.len();
-    let key_field = |expr: &Expr| Field { name: String::new(), ty: crate::plan::expression::type_of(expr), origin: None };
+    let key_field =
+        |expr: &Expr| Field { name: String::new(), ty: crate::plan::expression::type_of(expr), origin: None };
     let fields = keys.iter().map(key_field).chain(aggregate.fields.iter().cloned()).collect();
-    let node = Node::Aggregate { input: Box::new(input), keys, grouping_sets: None, aggregates: aggregates.clone(), ordered: false };
+    let node = Node::Aggregate {
+        input: Box::new(input),
+        keys,
+        grouping_sets: None,
+        aggregates: aggregates.clone(),
+        ordered: false,
+    };
     let groups = Plan::new(node, fields);
     let mut on = Vec::with_capacity(width);
     for (at, (inner, mut outer_side, equals)) in pairs.into_iter().enumerate() {
@@ -244,7 +259,13 @@ fn grouped(apply: &mut Apply, slots: &[usize]) -> Option<Plan> {
     let outer_plan = take(&mut apply.outer);
     let outer_fields = outer_plan.fields.clone();
     let joined_fields = outer_fields.iter().chain(&groups.fields).cloned().collect();
-    let join = Join { kind: JoinKind::Left, left: Box::new(outer_plan), right: Box::new(groups), equal: Vec::new(), condition: conjunction(on) };
+    let join = Join {
+        kind: JoinKind::Left,
+        left: Box::new(outer_plan),
+        right: Box::new(groups),
+        equal: Vec::new(),
+        condition: conjunction(on),
+    };
     let join = Plan::new(Node::Join(join), joined_fields);
     // An outer row without a group has the aggregates of no rows: NULL, and 0 for counts.
     let of_group = |number: usize| {
@@ -268,7 +289,8 @@ fn grouped(apply: &mut Apply, slots: &[usize]) -> Option<Plan> {
 }
 
 fn is_count(aggregate: &Aggregate) -> bool {
-    expr::aggregates::by_kind(aggregate.function).is_some_and(|entry| matches!(entry.function.name, "count" | "regr_count"))
+    expr::aggregates::by_kind(aggregate.function)
+        .is_some_and(|entry| matches!(entry.function.name, "count" | "regr_count"))
 }
 
 /// Does a scan of the subquery find its rows by what it takes from the outer row?
@@ -284,7 +306,9 @@ fn finds_by_index(plan: &Plan, slots: &[usize]) -> bool {
 fn unique(apply: &mut Apply, slots: &[usize]) -> Option<Plan> {
     let outer = apply.outer.fields.len();
     let scan = match &apply.inner.node {
-        Node::Project { input, exprs } if !exprs.iter().any(|expr| has_slot(expr, slots) || is_volatile(expr)) => &input.node,
+        Node::Project { input, exprs } if !exprs.iter().any(|expr| has_slot(expr, slots) || is_volatile(expr)) => {
+            &input.node
+        }
         node => node,
     };
     let Node::Scan(scan) = scan else { return None };
@@ -300,7 +324,13 @@ fn unique(apply: &mut Apply, slots: &[usize]) -> Option<Plan> {
     let outer_fields = outer_plan.fields.clone();
     let value = Expr::Column { index: outer, ty: inner.fields[0].ty };
     let fields = outer_fields.iter().chain(&inner.fields).cloned().collect();
-    let join = Join { kind: JoinKind::Left, left: Box::new(outer_plan), right: Box::new(inner), equal: Vec::new(), condition: conjunction(conditions) };
+    let join = Join {
+        kind: JoinKind::Left,
+        left: Box::new(outer_plan),
+        right: Box::new(inner),
+        equal: Vec::new(),
+        condition: conjunction(conditions),
+    };
     let join = Plan::new(Node::Join(join), fields);
     let mut exprs = own_columns(&outer_fields);
     exprs.push(value);
@@ -328,7 +358,13 @@ fn lateral(plan: &mut Plan) {
     let (left, right) = (take(&mut apply.outer), take(&mut apply.inner));
     let widened = right.fields.len() > width;
     let fields: Vec<Field> = left.fields.iter().chain(&right.fields).cloned().collect();
-    let join = Join { kind, left: Box::new(left), right: Box::new(right), equal: Vec::new(), condition: conjunction(conditions) };
+    let join = Join {
+        kind,
+        left: Box::new(left),
+        right: Box::new(right),
+        equal: Vec::new(),
+        condition: conjunction(conditions),
+    };
     let own = std::mem::take(&mut plan.fields);
     let join = Plan::new(Node::Join(join), fields);
     *plan = if widened {

@@ -4,8 +4,8 @@
 
 use expr::{Datum, Expr, operators};
 
-use super::sargs::{SargKind, conditions_of, sargs, usable};
 use super::deeper;
+use super::sargs::{SargKind, conditions_of, sargs, usable};
 use crate::plan::{ApplyKind, Join, JoinKind, KeyRanges, Node, Plan, Scan, SetKind};
 
 /// What a table is taken to have.
@@ -142,7 +142,9 @@ fn unranged_rows(scan: &Scan, filter: &Expr) -> f64 {
     let unique = usable(scan).any(|index| {
         index.unique
             && index.columns.iter().all(|part| {
-                sargs.iter().any(|sarg| sarg.column == part.column && matches!(&sarg.kind, SargKind::In(values) if values.len() == 1))
+                sargs.iter().any(|sarg| {
+                    sarg.column == part.column && matches!(&sarg.kind, SargKind::In(values) if values.len() == 1)
+                })
             })
     });
     if unique { 1.0 } else { table_rows(scan) * selectivity(filter) }
@@ -193,10 +195,13 @@ fn is_unique_column(plan: &Plan, column: usize) -> bool {
             // Relations made from memory say no keys; their first column is one, if it is an OID.
             let oid_first = scan.table.storage().is_none()
                 && scan.table.columns.first().is_some_and(|first| first.id == id && first.ty == expr::SqlType::OID);
-            oid_first || usable(scan).any(|index| index.unique && index.columns.len() == 1 && index.columns[0].column == id)
+            oid_first
+                || usable(scan).any(|index| index.unique && index.columns.len() == 1 && index.columns[0].column == id)
         }
         Node::Filter { input, .. } | Node::Sort { input, .. } => is_unique_column(input, column),
-        Node::Project { input, exprs } => matches!(exprs[column], Expr::Column { index, .. } if is_unique_column(input, index)),
+        Node::Project { input, exprs } => {
+            matches!(exprs[column], Expr::Column { index, .. } if is_unique_column(input, index))
+        }
         _ => false,
     }
 }
@@ -213,7 +218,13 @@ pub fn selectivity(condition: &Expr) -> f64 {
             let part = (EQUALITY * list.len() as f64).min(0.5);
             if *negated { 1.0 - part } else { part }
         }
-        Expr::IsNull { negated, .. } => if *negated { 0.99 } else { 0.01 },
+        Expr::IsNull { negated, .. } => {
+            if *negated {
+                0.99
+            } else {
+                0.01
+            }
+        }
         Expr::Call { function, .. } => match operators::by_function(*function).map(|operator| operator.name) {
             Some("=") => EQUALITY,
             Some("<>") => 1.0 - EQUALITY,
@@ -246,7 +257,9 @@ fn cost(plan: &Plan) -> f64 {
         Node::Apply(apply) if apply.bindings.is_empty() => inputs,
         Node::Apply(apply) => apply.outer.cost + apply.outer.rows * apply.inner.cost,
         Node::Sort { input, .. } => inputs + input.rows * input.rows.max(2.0).log2() * 0.2,
-        Node::Aggregate { input, .. } | Node::Distinct { input, .. } | Node::Window { input, .. } => inputs + input.rows * 0.5,
+        Node::Aggregate { input, .. } | Node::Distinct { input, .. } | Node::Window { input, .. } => {
+            inputs + input.rows * 0.5
+        }
         Node::Insert(_) | Node::Update(_) | Node::Delete(_) => inputs + plan.rows * LOOKUP_COST,
         _ => inputs + plan.rows * 0.1,
     }

@@ -54,7 +54,8 @@ fn is_pure(plan: &Plan) -> bool {
 }
 
 fn has_recursion(plan: &Plan) -> bool {
-    matches!(plan.node, Node::Recursive { .. } | Node::WorkingTable { .. }) || plan.node.inputs().into_iter().any(has_recursion)
+    matches!(plan.node, Node::Recursive { .. } | Node::WorkingTable { .. })
+        || plan.node.inputs().into_iter().any(has_recursion)
 }
 
 fn replace(plan: &mut Plan, id: usize, definition: &mut Option<Plan>) {

@@ -72,6 +72,7 @@ fn cast(expr: Expr, ty: SqlType) -> Expr {
 }
 
 fn equality_of(ty: SqlType) -> Option<FunctionId> {
-    let same = operators::by_name("=").iter().find(|operator| operator.left == Some(ty.oid) && operator.right == ty.oid);
+    let same =
+        operators::by_name("=").iter().find(|operator| operator.left == Some(ty.oid) && operator.right == ty.oid);
     same.map(|operator| operator.function)
 }

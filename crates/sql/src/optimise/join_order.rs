@@ -118,12 +118,20 @@ impl Group {
     }
 
     /// Is the relation connected with those joined already, and how many rows does it make with them?
-    fn joined_rows(&self, order: &[usize], rows: f64, relation: usize, conditions: &[(Expr, Vec<usize>)]) -> (bool, f64) {
+    fn joined_rows(
+        &self,
+        order: &[usize],
+        rows: f64,
+        relation: usize,
+        conditions: &[(Expr, Vec<usize>)],
+    ) -> (bool, f64) {
         let next = &self.relations[relation];
         let mut result = rows * next.rows;
         let mut connected = false;
         for (condition, needs) in conditions {
-            let now = needs.contains(&relation) && needs.len() > 1 && needs.iter().all(|need| *need == relation || order.contains(need));
+            let now = needs.contains(&relation)
+                && needs.len() > 1
+                && needs.iter().all(|need| *need == relation || order.contains(need));
             if !now {
                 continue;
             }
@@ -178,7 +186,13 @@ impl Group {
                 },
                 Some(left) => {
                     let fields = left.fields.iter().chain(&next.fields).cloned().collect();
-                    let join = Join { kind: JoinKind::Inner, left: Box::new(left), right: Box::new(next), equal: Vec::new(), condition: conjunction(ready) };
+                    let join = Join {
+                        kind: JoinKind::Inner,
+                        left: Box::new(left),
+                        right: Box::new(next),
+                        equal: Vec::new(),
+                        condition: conjunction(ready),
+                    };
                     Plan::new(Node::Join(join), fields)
                 }
             });
@@ -187,7 +201,8 @@ impl Group {
         if places.iter().enumerate().all(|(column, place)| column == *place) {
             return Plan { fields, ..plan };
         }
-        let exprs = places.iter().zip(&fields).map(|(place, field)| Expr::Column { index: *place, ty: field.ty }).collect();
+        let exprs =
+            places.iter().zip(&fields).map(|(place, field)| Expr::Column { index: *place, ty: field.ty }).collect();
         Plan::new(Node::Project { input: Box::new(plan), exprs }, fields)
     }
 }

@@ -49,7 +49,8 @@ fn plan_lookup(join: &Join) -> Option<Lookup> {
         return None;
     }
     let outer = estimate::rows(&join.left);
-    let sargs = scan.filter.as_ref().map_or(Vec::new(), |filter| sargs(&scan.table, &scan.columns, conditions_of(filter)));
+    let sargs =
+        scan.filter.as_ref().map_or(Vec::new(), |filter| sargs(&scan.table, &scan.columns, conditions_of(filter)));
     let candidates = usable(scan).filter_map(|index| {
         let lookup = lookup_by(scan, index, &join.equal, &sargs);
         if lookup.keys.is_empty() {
@@ -82,7 +83,9 @@ fn lookup_by(scan: &Scan, index: &IndexDescriptor, keys: &[JoinKey], sargs: &[Sa
             continue;
         }
         let given = sargs.iter().find_map(|sarg| match &sarg.kind {
-            SargKind::In(values) if sarg.column == part.column && values.len() == 1 && sarg.exact => Some((sarg.condition, &values[0])),
+            SargKind::In(values) if sarg.column == part.column && values.len() == 1 && sarg.exact => {
+                Some((sarg.condition, &values[0]))
+            }
             _ => None,
         });
         let Some((condition, value)) = given else { break };
@@ -125,13 +128,18 @@ fn make_lookup(plan: &mut Plan, lookup: Lookup) {
     for (number, mut key) in equal.into_iter().enumerate() {
         if !lookup.keys.contains(&number) {
             map_columns(&mut key.right, &mut |column| column + outer);
-            conditions.push(Expr::Call { function: key.equals, args: vec![key.left, key.right], ty: expr::SqlType::BOOL });
+            conditions.push(Expr::Call {
+                function: key.equals,
+                args: vec![key.left, key.right],
+                ty: expr::SqlType::BOOL,
+            });
         }
     }
     let ranges = KeyRanges::Some(vec![KeyRange { equal: lookup.values, ..KeyRange::default() }]);
     if !lookup.consumed.is_empty() {
         let filter = scan.filter.take().into_iter().flat_map(conjuncts).enumerate();
-        scan.filter = conjunction(filter.filter(|(number, _)| !lookup.consumed.contains(number)).map(|(_, condition)| condition));
+        scan.filter =
+            conjunction(filter.filter(|(number, _)| !lookup.consumed.contains(number)).map(|(_, condition)| condition));
     }
     scan.index = lookup.index;
     scan.ranges = ranges;

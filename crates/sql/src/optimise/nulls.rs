@@ -24,7 +24,8 @@ pub fn is_null_with(expr: &Expr, column: &dyn Fn(usize) -> bool) -> bool {
         Expr::Column { index, .. } => column(*index),
         Expr::Const { value, .. } => value.is_null(),
         Expr::Call { function, args, .. } => {
-            functions::by_id(*function).is_some_and(|entry| entry.strict) && args.iter().any(|arg| is_null_with(arg, column))
+            functions::by_id(*function).is_some_and(|entry| entry.strict)
+                && args.iter().any(|arg| is_null_with(arg, column))
         }
         Expr::Cast { arg, .. } | Expr::Not(arg) | Expr::Field { arg, .. } => is_null_with(arg, column),
         Expr::InList { left, .. } | Expr::AnyAll { left, .. } => is_null_with(left, column),
@@ -45,11 +46,14 @@ pub fn is_not_null(plan: &Plan, column: usize) -> bool {
         Node::Filter { input, condition } => {
             rejects_nulls(condition, &|index| index == column) || is_not_null(input, column)
         }
-        Node::Sort { input, .. } | Node::Limit { input, .. } | Node::Distinct { input, .. } | Node::LockRows { input, .. } => {
-            is_not_null(input, column)
-        }
+        Node::Sort { input, .. }
+        | Node::Limit { input, .. }
+        | Node::Distinct { input, .. }
+        | Node::LockRows { input, .. } => is_not_null(input, column),
         Node::Project { input, exprs } => is_never_null(&exprs[column], input),
-        Node::Values { rows } => rows.iter().all(|row| matches!(&row[column], Expr::Const { value, .. } if !value.is_null())),
+        Node::Values { rows } => {
+            rows.iter().all(|row| matches!(&row[column], Expr::Const { value, .. } if !value.is_null()))
+        }
         Node::Join(join) => {
             let left = join.left.fields.len();
             match join.kind {

@@ -26,12 +26,14 @@ fn exact(plan: &mut Plan) {
 
 /// Restores the columns of before: those of `places`, in order.
 fn exactly(plan: &mut Plan, places: &Places, fields: Vec<crate::plan::Field>) {
-    let as_before = plan.fields.len() == fields.len() && places.iter().enumerate().all(|(at, place)| *place == Some(at));
+    let as_before =
+        plan.fields.len() == fields.len() && places.iter().enumerate().all(|(at, place)| *place == Some(at));
     if as_before {
         plan.fields = fields;
         return;
     }
-    let exprs = places.iter().zip(&fields).map(|(place, field)| Expr::Column { index: found(*place), ty: field.ty }).collect();
+    let exprs =
+        places.iter().zip(&fields).map(|(place, field)| Expr::Column { index: found(*place), ty: field.ty }).collect();
     let input = Box::new(take(plan));
     *plan = Plan::new(Node::Project { input, exprs }, fields);
 }
@@ -254,7 +256,8 @@ fn keep_of_join(plan: &mut Plan, needed: &[bool]) -> Places {
     let left_places = deeper(|| keep(&mut join.left, of_left));
     let right_places = deeper(|| keep(&mut join.right, of_right));
     let offset = join.left.fields.len();
-    let places: Places = left_places.iter().copied().chain(right_places.iter().map(|place| place.map(|place| place + offset))).collect();
+    let places: Places =
+        left_places.iter().copied().chain(right_places.iter().map(|place| place.map(|place| place + offset))).collect();
     for key in &mut join.equal {
         moved(&mut key.left, &left_places);
         moved(&mut key.right, &right_places);
@@ -269,7 +272,9 @@ fn keep_of_join(plan: &mut Plan, needed: &[bool]) -> Places {
 }
 
 fn keep_of_lookup(plan: &mut Plan, needed: &[bool]) -> Places {
-    let Node::LookupJoin { input, kind, scan, condition } = &mut plan.node else { unreachable!("the caller has looked") };
+    let Node::LookupJoin { input, kind, scan, condition } = &mut plan.node else {
+        unreachable!("the caller has looked")
+    };
     let (outer, inner) = (input.fields.len(), scan.columns.len());
     let mut wanted = needed.to_vec();
     wanted.resize(outer + inner, false);
@@ -292,7 +297,11 @@ fn keep_of_lookup(plan: &mut Plan, needed: &[bool]) -> Places {
         }
     }
     let offset = input.fields.len();
-    let places: Places = outer_places.iter().copied().chain(inner_places.iter().map(|place| place.map(|place| place + offset))).collect();
+    let places: Places = outer_places
+        .iter()
+        .copied()
+        .chain(inner_places.iter().map(|place| place.map(|place| place + offset)))
+        .collect();
     condition.iter_mut().for_each(|condition| moved(condition, &places));
     plan.fields.clone_from(&input.fields);
     if is_filter {
@@ -340,7 +349,11 @@ fn keep_of_apply(plan: &mut Plan, needed: &[bool]) -> Places {
     };
     let outer_places = deeper(|| keep(&mut apply.outer, &wanted[..outer]));
     let offset = apply.outer.fields.len();
-    let places: Places = outer_places.iter().copied().chain(inner_places.iter().map(|place| place.map(|place| place + offset))).collect();
+    let places: Places = outer_places
+        .iter()
+        .copied()
+        .chain(inner_places.iter().map(|place| place.map(|place| place + offset)))
+        .collect();
     match &mut apply.kind {
         ApplyKind::Compare { left, .. } => left.iter_mut().for_each(|expr| moved(expr, &places)),
         ApplyKind::Lateral { condition, .. } => condition.iter_mut().for_each(|expr| moved(expr, &places)),

@@ -90,10 +90,19 @@ fn take_from(condition: &mut Option<Expr>, slots: &[usize], out: &mut Vec<Expr>)
 }
 
 /// Conditions over the projection's input, in the terms of its output.
-fn pull_through_project(input: &mut Plan, exprs: &mut Vec<Expr>, fields: &mut Vec<Field>, slots: &[usize], may_widen: bool, out: &mut Vec<Expr>) {
+fn pull_through_project(
+    input: &mut Plan,
+    exprs: &mut Vec<Expr>,
+    fields: &mut Vec<Field>,
+    slots: &[usize],
+    may_widen: bool,
+    out: &mut Vec<Expr>,
+) {
     let mut below = Vec::new();
     pull(input, slots, may_widen, &mut below);
-    let place = |exprs: &[Expr], column: usize| exprs.iter().position(|expr| matches!(expr, Expr::Column { index, .. } if *index == column));
+    let place = |exprs: &[Expr], column: usize| {
+        exprs.iter().position(|expr| matches!(expr, Expr::Column { index, .. } if *index == column))
+    };
     for mut condition in below {
         let mut missing = Vec::new();
         columns(&condition, &mut |column| {

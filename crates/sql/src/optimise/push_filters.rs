@@ -45,7 +45,8 @@ fn push_into(plan: &mut Plan, mut conditions: Vec<Expr>) {
             return;
         }
         Node::Project { input, exprs } => {
-            let (mut down, up) = split(conditions, |condition| !refers_to(condition, |index| is_volatile(&exprs[index])));
+            let (mut down, up) =
+                split(conditions, |condition| !refers_to(condition, |index| is_volatile(&exprs[index])));
             down.iter_mut().for_each(|condition| substitute(condition, exprs));
             push(input, down);
             up
@@ -70,7 +71,8 @@ fn push_into(plan: &mut Plan, mut conditions: Vec<Expr>) {
             // Without keys there is a row even if there is no input; sets leave keys out of some rows.
             let movable = grouping_sets.is_none() && !keys.is_empty();
             let on_keys = |index: usize| index < keys.len() && !is_volatile(&keys[index]);
-            let (mut down, up) = split(conditions, |condition| movable && !refers_to(condition, |index| !on_keys(index)));
+            let (mut down, up) =
+                split(conditions, |condition| movable && !refers_to(condition, |index| !on_keys(index)));
             down.iter_mut().for_each(|condition| substitute(condition, keys));
             push(input, down);
             up
@@ -78,7 +80,9 @@ fn push_into(plan: &mut Plan, mut conditions: Vec<Expr>) {
         Node::Window { input, calls } => {
             let in_each = |index: usize| {
                 calls.iter().all(|call| {
-                    call.partition_by.iter().any(|expr| matches!(expr, Expr::Column { index: own, .. } if *own == index))
+                    call.partition_by
+                        .iter()
+                        .any(|expr| matches!(expr, Expr::Column { index: own, .. } if *own == index))
                 })
             };
             let (down, up) = split(conditions, |condition| !refers_to(condition, |index| !in_each(index)));
@@ -186,7 +190,9 @@ fn push_join(join: &mut Join, conditions: Vec<Expr>) -> Vec<Expr> {
         match (join.kind, side) {
             _ if volatile => stay.push(condition),
             (JoinKind::Inner | JoinKind::Right | JoinKind::Semi, Side::Left) => to_left.push(condition),
-            (JoinKind::Inner | JoinKind::Left | JoinKind::Semi | JoinKind::Anti, Side::Right) => to_right.push(condition),
+            (JoinKind::Inner | JoinKind::Left | JoinKind::Semi | JoinKind::Anti, Side::Right) => {
+                to_right.push(condition)
+            }
             (JoinKind::Inner | JoinKind::Semi, Side::None) => to_left.push(condition),
             _ => stay.push(condition),
         }
@@ -194,7 +200,9 @@ fn push_join(join: &mut Join, conditions: Vec<Expr>) -> Vec<Expr> {
     to_right.iter_mut().for_each(|condition| map_columns(condition, &mut |index| index - left));
     push(&mut join.left, to_left);
     push(&mut join.right, to_right);
-    join.condition = conjunction(stay.into_iter().filter(|condition| !matches!(condition, Expr::Const { value: Datum::Bool(true), .. })));
+    join.condition = conjunction(
+        stay.into_iter().filter(|condition| !matches!(condition, Expr::Const { value: Datum::Bool(true), .. })),
+    );
     above
 }
 

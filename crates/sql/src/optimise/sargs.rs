@@ -40,7 +40,9 @@ pub fn sargs(table: &TableDescriptor, columns: &[ColumnId], conditions: &[Expr])
             out.push(Sarg { column: columns[column], kind, condition: number, exact });
         };
         match condition {
-            Expr::Call { function, args, .. } if args.len() == 2 => over.comparison(*function, &args[0], &args[1], &mut found),
+            Expr::Call { function, args, .. } if args.len() == 2 => {
+                over.comparison(*function, &args[0], &args[1], &mut found)
+            }
             Expr::InList { left, list, equals, negated: false } if list.len() <= LIST_MAX => {
                 over.membership(left, list, *equals, &mut found);
             }
@@ -65,16 +67,16 @@ pub fn sargs(table: &TableDescriptor, columns: &[ColumnId], conditions: &[Expr])
 pub fn is_single_row(scan: &Scan) -> bool {
     let Some(filter) = &scan.filter else { return false };
     let sargs = sargs(&scan.table, &scan.columns, conditions_of(filter));
-    usable(scan).any(|index| index.unique && index.columns.iter().all(|part| has_one_value(&sargs, part.column).is_some()))
+    usable(scan)
+        .any(|index| index.unique && index.columns.iter().all(|part| has_one_value(&sargs, part.column).is_some()))
 }
 
 /// Is there an index whose first column is compared for equality with a value of this kind?
 pub fn finds_by(scan: &Scan, value: &dyn Fn(&Expr) -> bool) -> bool {
     let Some(filter) = &scan.filter else { return false };
     let sargs = sargs(&scan.table, &scan.columns, conditions_of(filter));
-    usable(scan).any(|index| {
-        index.columns.first().and_then(|part| has_one_value(&sargs, part.column)).is_some_and(value)
-    })
+    usable(scan)
+        .any(|index| index.columns.first().and_then(|part| has_one_value(&sargs, part.column)).is_some_and(value))
 }
 
 pub fn conditions_of(filter: &Expr) -> &[Expr] {
@@ -103,7 +105,9 @@ fn is_free(expr: &Expr) -> bool {
 fn plain_column(expr: &Expr) -> Option<usize> {
     match expr {
         Expr::Column { index, .. } => Some(*index),
-        Expr::Cast { arg, method: CastMethod::Relabel, ty, .. } if is_text(*ty) && is_text(type_of(arg)) => plain_column(arg),
+        Expr::Cast { arg, method: CastMethod::Relabel, ty, .. } if is_text(*ty) && is_text(type_of(arg)) => {
+            plain_column(arg)
+        }
         _ => None,
     }
 }
@@ -122,7 +126,13 @@ impl Over<'_> {
         self.table.column(self.columns[column]).map(|column| column.ty.base())
     }
 
-    fn comparison(&self, function: FunctionId, left: &Expr, right: &Expr, found: &mut dyn FnMut(usize, SargKind, bool)) {
+    fn comparison(
+        &self,
+        function: FunctionId,
+        left: &Expr,
+        right: &Expr,
+        found: &mut dyn FnMut(usize, SargKind, bool),
+    ) {
         let (column, value, function) = match (plain_column(left), plain_column(right)) {
             (Some(column), _) if is_free(right) => (column, right, function),
             (_, Some(column)) if is_free(left) => match operators::commutator(function) {
@@ -277,7 +287,9 @@ fn elements(array: &Expr) -> Option<Vec<Expr>> {
             let nested = elements.iter().any(|element| type_of(element).element().is_some());
             (!nested).then(|| elements.clone())
         }
-        Expr::Const { value: Datum::Array(array), .. } if array.dimensions.len() <= 1 && array.elements.len() <= LIST_MAX => {
+        Expr::Const { value: Datum::Array(array), .. }
+            if array.dimensions.len() <= 1 && array.elements.len() <= LIST_MAX =>
+        {
             let element = |value: &Datum| Expr::Const { value: value.clone(), ty: array.element };
             Some(array.elements.iter().map(element).collect())
         }

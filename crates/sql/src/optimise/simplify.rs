@@ -97,7 +97,11 @@ fn in_lists(list: Vec<Expr>) -> Vec<Expr> {
             }
         };
         let joined = out.iter_mut().find_map(|known| match known {
-            Expr::InList { left: known, list, equals: function, negated: false } if *function == equals && same(known, &left) => Some(list),
+            Expr::InList { left: known, list, equals: function, negated: false }
+                if *function == equals && same(known, &left) =>
+            {
+                Some(list)
+            }
             _ => None,
         });
         match joined {
@@ -131,7 +135,10 @@ fn negation(arg: &mut Expr) -> Option<Expr> {
         Expr::Const { value: Datum::Bool(value), .. } => boolean(!*value),
         Expr::Const { value: Datum::Null, .. } => constant(Datum::Null, SqlType::BOOL),
         Expr::Not(inner) => std::mem::replace(&mut **inner, none()),
-        Expr::IsNull { negated, .. } | Expr::IsBool { negated, .. } | Expr::IsDistinct { negated, .. } | Expr::InList { negated, .. } => {
+        Expr::IsNull { negated, .. }
+        | Expr::IsBool { negated, .. }
+        | Expr::IsDistinct { negated, .. }
+        | Expr::InList { negated, .. } => {
             *negated = !*negated;
             std::mem::replace(arg, none())
         }

@@ -14,7 +14,9 @@ use super::optimise_traced;
 use crate::SqlResult;
 use crate::bind::{self, Environment};
 use crate::catalog::{Catalog, IndexColumn, IndexDescriptor, IndexState, RelationKind, TableDescriptor, testing};
-use crate::parse::ast::{self, ColumnConstraintKind, Ddl, Direction, IndexExpr, Statement, TableConstraintKind, TableElement};
+use crate::parse::ast::{
+    self, ColumnConstraintKind, Ddl, Direction, IndexExpr, Statement, TableConstraintKind, TableElement,
+};
 use crate::plan::{ExplainStyle, Plan, explain};
 
 const DATABASE: Oid = Oid(16_384);
@@ -47,11 +49,21 @@ impl Story {
         testing::catalog(DATABASE, &[(PUBLIC, "public")], self.tables.clone())
     }
 
-    fn plan(&self, source: &str, statement: &Statement, context: &goldenscript::Context, out: &mut String) -> Result<(), Box<dyn Error>> {
+    fn plan(
+        &self,
+        source: &str,
+        statement: &Statement,
+        context: &goldenscript::Context,
+        out: &mut String,
+    ) -> Result<(), Box<dyn Error>> {
         let catalog = self.catalog();
         let path = catalog.search_path(DATABASE, "root", &["public"]);
         let bound = bind::bind(statement, Environment { catalog: &catalog, path: &path, source, param_types: &[] })?;
-        let style = ExplainStyle { costs: context.tags.contains("costs"), verbose: context.tags.contains("verbose"), actual: None };
+        let style = ExplainStyle {
+            costs: context.tags.contains("costs"),
+            verbose: context.tags.contains("verbose"),
+            actual: None,
+        };
         let text = |plan: &Plan| explain(plan, &style).join("\n");
         let trace = context.tags.contains("trace");
         let mut before = text(&bound.plan);
@@ -112,8 +124,12 @@ impl Story {
                     }
                 }
                 TableElement::Constraint(constraint) => match &constraint.kind {
-                    TableConstraintKind::PrimaryKey { columns, .. } => primary = columns.iter().map(|name| name.text.clone()).collect(),
-                    TableConstraintKind::Unique { columns, .. } => unique.push(columns.iter().map(|name| name.text.clone()).collect()),
+                    TableConstraintKind::PrimaryKey { columns, .. } => {
+                        primary = columns.iter().map(|name| name.text.clone()).collect()
+                    }
+                    TableConstraintKind::Unique { columns, .. } => {
+                        unique.push(columns.iter().map(|name| name.text.clone()).collect())
+                    }
                     other => panic!("the scripts have no {other:?}"),
                 },
                 TableElement::Like { .. } => panic!("the scripts have no LIKE"),
@@ -133,9 +149,20 @@ impl Story {
         Ok(())
     }
 
-    fn add_index(&mut self, table: &mut TableDescriptor, name: &str, unique: bool, columns: &[(&str, bool)], include: &[&str]) {
+    fn add_index(
+        &mut self,
+        table: &mut TableDescriptor,
+        name: &str,
+        unique: bool,
+        columns: &[(&str, bool)],
+        include: &[&str],
+    ) {
         let id = |name: &str| table.column_named(name).expect("a column of the table").id;
-        let part = |(name, descending): &(&str, bool)| IndexColumn { column: id(name), descending: *descending, nulls_first: *descending };
+        let part = |(name, descending): &(&str, bool)| IndexColumn {
+            column: id(name),
+            descending: *descending,
+            nulls_first: *descending,
+        };
         let index = IndexDescriptor {
             id: IndexId(table.indexes.len() as u64 + 1),
             oid: self.oid(),
@@ -151,7 +178,8 @@ impl Story {
     }
 
     fn create_index(&mut self, create: &ast::CreateIndex) -> SqlResult<()> {
-        let at = self.tables.iter().position(|table| table.name == create.table.name.text).expect("a table of the script");
+        let at =
+            self.tables.iter().position(|table| table.name == create.table.name.text).expect("a table of the script");
         let mut table = self.tables.remove(at);
         let name = create.name.as_ref().expect("indexes of the scripts have names").text.clone();
         let columns: Vec<(&str, bool)> = create

@@ -442,7 +442,9 @@ impl Parser<'_> {
         let name = if self.take_kw(Kw::Constraint) { Some(self.name()?) } else { None };
         let TokenKind::Keyword(keyword) = self.advance().kind else { return Err(self.unexpected()) };
         let kind = match keyword {
-            Kw::Check => TableConstraintKind::Check { condition: self.parenthesized_source_expression()?, no_inherit: false },
+            Kw::Check => {
+                TableConstraintKind::Check { condition: self.parenthesized_source_expression()?, no_inherit: false }
+            }
             Kw::Primary | Kw::Unique => self.key_constraint(keyword == Kw::Primary)?,
             Kw::Foreign => {
                 self.expect_kw(Kw::Key)?;
@@ -629,7 +631,16 @@ impl Parser<'_> {
             self.expect_kws(&[Kw::Check, Kw::Option])?;
             check_option = true;
         }
-        Ok(Ddl::CreateView(CreateView { name, or_replace, persistence, recursive, columns, options, query, check_option }))
+        Ok(Ddl::CreateView(CreateView {
+            name,
+            or_replace,
+            persistence,
+            recursive,
+            columns,
+            options,
+            query,
+            check_option,
+        }))
     }
 
     fn create_materialized_view(&mut self) -> SqlResult<Ddl> {
@@ -697,7 +708,8 @@ impl Parser<'_> {
             }
             Kw::Restart => {
                 let with = self.take_kw(Kw::With);
-                let numbered = with || self.peek() == TokenKind::Integer || self.is_operator("-") || self.is_operator("+");
+                let numbered =
+                    with || self.peek() == TokenKind::Integer || self.is_operator("-") || self.is_operator("+");
                 SequenceOption::Restart(if numbered { Some(self.signed_integer()?) } else { None })
             }
             Kw::Cache => SequenceOption::Cache(self.signed_integer()?),
@@ -1109,7 +1121,11 @@ impl Parser<'_> {
                 }
                 self.object_name()?
             }
-            ObjectKind::Cast | ObjectKind::Operator | ObjectKind::OperatorClass | ObjectKind::OperatorFamily | ObjectKind::Transform => {
+            ObjectKind::Cast
+            | ObjectKind::Operator
+            | ObjectKind::OperatorClass
+            | ObjectKind::OperatorFamily
+            | ObjectKind::Transform => {
                 let at = self.at();
                 while !self.at_end() && !self.is(Kw::Is) && self.peek() != TokenKind::Semicolon {
                     self.advance();
@@ -1159,16 +1175,14 @@ impl Parser<'_> {
                 if privilege == "alter" && parser.take_kw(Kw::System) {
                     privilege.push_str(" system");
                 }
-                let columns = if parser.peek() == TokenKind::LeftParen { parser.parenthesized_names()? } else { Vec::new() };
+                let columns =
+                    if parser.peek() == TokenKind::LeftParen { parser.parenthesized_names()? } else { Vec::new() };
                 Ok((privilege, columns))
             })?;
         }
         if self.take_kw(Kw::On) {
-            grant.objects = Some(if defaults {
-                GrantObjects::Default(self.plural_kind()?)
-            } else {
-                self.grant_objects()?
-            });
+            grant.objects =
+                Some(if defaults { GrantObjects::Default(self.plural_kind()?) } else { self.grant_objects()? });
         }
         self.expect_kw(if revoke { Kw::From } else { Kw::To })?;
         grant.grantees = self.list(|parser| {

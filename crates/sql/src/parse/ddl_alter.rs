@@ -245,7 +245,22 @@ impl Parser<'_> {
             self.settings()?;
             return Ok(ColumnChange::NoEffect("RESET"));
         }
-        if self.is(Kw::Set) && self.is_one_of_at(1, &[Kw::Generated, Kw::Increment, Kw::Minvalue, Kw::Maxvalue, Kw::No, Kw::Start, Kw::Restart, Kw::Cache, Kw::Cycle]) {
+        if self.is(Kw::Set)
+            && self.is_one_of_at(
+                1,
+                &[
+                    Kw::Generated,
+                    Kw::Increment,
+                    Kw::Minvalue,
+                    Kw::Maxvalue,
+                    Kw::No,
+                    Kw::Start,
+                    Kw::Restart,
+                    Kw::Cache,
+                    Kw::Cycle,
+                ],
+            )
+        {
             return self.identity_changes();
         }
         self.expect_kw(Kw::Set)?;

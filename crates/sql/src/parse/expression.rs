@@ -118,10 +118,15 @@ impl Parser<'_> {
         match keyword {
             Kw::Or => Some(OR),
             Kw::And => Some(AND),
-            Kw::Is if restricted => (self.is_at(1, Kw::Distinct) || self.is_at(1, Kw::Not) && self.is_at(2, Kw::Distinct)).then_some(IS),
+            Kw::Is if restricted => {
+                (self.is_at(1, Kw::Distinct) || self.is_at(1, Kw::Not) && self.is_at(2, Kw::Distinct)).then_some(IS)
+            }
             Kw::Is | Kw::Isnull | Kw::Notnull => Some(IS),
             Kw::Between | Kw::In | Kw::Like | Kw::Ilike | Kw::Similar => Some(LIKE),
-            Kw::Not => [Kw::Between, Kw::In, Kw::Like, Kw::Ilike, Kw::Similar].iter().any(|&next| self.is_at(1, next)).then_some(LIKE),
+            Kw::Not => [Kw::Between, Kw::In, Kw::Like, Kw::Ilike, Kw::Similar]
+                .iter()
+                .any(|&next| self.is_at(1, next))
+                .then_some(LIKE),
             Kw::Operator if self.peek_at(1) == TokenKind::LeftParen => Some(OPERATOR),
             Kw::At => self.is_at(1, Kw::Time).then_some(AT_TIME_ZONE),
             Kw::Collate => Some(COLLATE),
@@ -534,7 +539,14 @@ impl Parser<'_> {
                 let args = self.parenthesized(Self::expression)?;
                 return Ok(sql_call("pg_collation_for", args, at));
             }
-            Kw::Xmlconcat | Kw::Xmlelement | Kw::Xmlexists | Kw::Xmlforest | Kw::Xmlparse | Kw::Xmlpi | Kw::Xmlroot | Kw::Xmlserialize => {
+            Kw::Xmlconcat
+            | Kw::Xmlelement
+            | Kw::Xmlexists
+            | Kw::Xmlforest
+            | Kw::Xmlparse
+            | Kw::Xmlpi
+            | Kw::Xmlroot
+            | Kw::Xmlserialize => {
                 let at = Some(super::position(self.source, at));
                 return Err(crate::SqlError::not_supported(keyword.text()).at(at));
             }
@@ -701,7 +713,14 @@ impl Parser<'_> {
         }
         let at = self.at();
         let name = self.name()?;
-        Ok(WindowSpec { base: Some(name), is_reference: true, partition_by: Vec::new(), order_by: Vec::new(), frame: None, at })
+        Ok(WindowSpec {
+            base: Some(name),
+            is_reference: true,
+            partition_by: Vec::new(),
+            order_by: Vec::new(),
+            frame: None,
+            at,
+        })
     }
 
     /// `( [base] [PARTITION BY …] [ORDER BY …] [frame] )`
@@ -733,11 +752,14 @@ impl Parser<'_> {
         } else {
             (self.frame_bound()?, None)
         };
-        let windowing = |message: &str| crate::SqlError::new("42P20", message).at(Some(super::position(self.source, at)));
+        let windowing =
+            |message: &str| crate::SqlError::new("42P20", message).at(Some(super::position(self.source, at)));
         match (&start, &end) {
             (Bound::UnboundedFollowing, _) => return Err(windowing("frame start cannot be UNBOUNDED FOLLOWING")),
             (_, Some(Bound::UnboundedPreceding)) => return Err(windowing("frame end cannot be UNBOUNDED PRECEDING")),
-            (Bound::Following(_), None) => return Err(windowing("frame starting from following row cannot end with current row")),
+            (Bound::Following(_), None) => {
+                return Err(windowing("frame starting from following row cannot end with current row"));
+            }
             (Bound::CurrentRow, Some(Bound::Preceding(_))) => {
                 return Err(windowing("frame starting from current row cannot have preceding rows"));
             }
@@ -867,7 +889,10 @@ impl Parser<'_> {
                 }
                 ("normalize", args)
             }
-            _ => return Err(crate::SqlError::not_supported(keyword.text().to_uppercase()).at(Some(super::position(self.source, at)))),
+            _ => {
+                return Err(crate::SqlError::not_supported(keyword.text().to_uppercase())
+                    .at(Some(super::position(self.source, at))));
+            }
         };
         self.expect(TokenKind::RightParen)?;
         Ok(sql_call(name, args, at))

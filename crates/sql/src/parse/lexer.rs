@@ -106,7 +106,9 @@ impl Token {
                 None if !text[1..text.len() - 1].contains('\'') => text[1..text.len() - 1].to_owned(),
                 _ => pieces(text, false).collect::<Vec<_>>().concat().replace("''", "'"),
             },
-            TokenKind::EscapeText => unescape(&pieces(&text[1..], true).collect::<Vec<_>>().concat(), self.start, source)?,
+            TokenKind::EscapeText => {
+                unescape(&pieces(&text[1..], true).collect::<Vec<_>>().concat(), self.start, source)?
+            }
             TokenKind::UnicodeText => {
                 let (text, escape) = unicode_parts(text, '\'');
                 unicode_unescape(&text.replace("''", "'"), escape, self.start, source)?
@@ -181,7 +183,22 @@ fn is_identifier(byte: u8) -> bool {
 fn is_operator(byte: u8) -> bool {
     matches!(
         byte,
-        b'~' | b'!' | b'@' | b'#' | b'^' | b'&' | b'|' | b'`' | b'?' | b'+' | b'-' | b'*' | b'/' | b'%' | b'<' | b'>' | b'='
+        b'~' | b'!'
+            | b'@'
+            | b'#'
+            | b'^'
+            | b'&'
+            | b'|'
+            | b'`'
+            | b'?'
+            | b'+'
+            | b'-'
+            | b'*'
+            | b'/'
+            | b'%'
+            | b'<'
+            | b'>'
+            | b'='
     )
 }
 
@@ -315,8 +332,8 @@ impl Lexer<'_> {
 
     fn quoted_name(&mut self, start: usize, prefix: usize, kind: TokenKind) -> SqlResult<TokenKind> {
         let open = start + prefix;
-        self.at =
-            quoted_end(self.bytes, open + 1, b'"', false).ok_or_else(|| self.unterminated("quoted identifier", start))?;
+        self.at = quoted_end(self.bytes, open + 1, b'"', false)
+            .ok_or_else(|| self.unterminated("quoted identifier", start))?;
         if self.at == open + 2 {
             let text = &self.source[start..self.at];
             let message = format!("zero-length delimited identifier at or near \"{text}\"");
@@ -347,7 +364,11 @@ impl Lexer<'_> {
         if !valid {
             let end = (open + 3).min(self.source.len());
             let text = self.source.get(open..end).unwrap_or("");
-            return Err(syntax_error(format!("invalid Unicode escape character at or near \"{text}\""), open as u32, self.source));
+            return Err(syntax_error(
+                format!("invalid Unicode escape character at or near \"{text}\""),
+                open as u32,
+                self.source,
+            ));
         }
         self.at += 3;
         Ok(())
@@ -484,7 +505,8 @@ fn unescape(text: &str, at: u32, source: &str) -> SqlResult<String> {
                 let wanted = if letter == 'u' { 4 } else { 8 };
                 let (found, value) = hex_digits(&mut chars, wanted);
                 if found < wanted {
-                    let mut error = SqlError::new("22025", "invalid Unicode escape").at(Some(super::position(source, at)));
+                    let mut error =
+                        SqlError::new("22025", "invalid Unicode escape").at(Some(super::position(source, at)));
                     error = error.with_hint("Unicode escapes must be \\uXXXX or \\UXXXXXXXX.");
                     return Err(error);
                 }
@@ -522,7 +544,9 @@ fn push_code_point(out: &mut Vec<u8>, high: &mut Option<u32>, value: u32, at: u3
         (None, value) if value != 0 && char::from_u32(value).is_some() => {
             push_char(out, char::from_u32(value).unwrap_or(char::REPLACEMENT_CHARACTER));
         }
-        (Some(_), _) | (None, 0xdc00..=0xdfff) => return Err(syntax_error("invalid Unicode surrogate pair", at, source)),
+        (Some(_), _) | (None, 0xdc00..=0xdfff) => {
+            return Err(syntax_error("invalid Unicode surrogate pair", at, source));
+        }
         _ => return Err(syntax_error("invalid Unicode escape value", at, source)),
     }
     Ok(())
@@ -602,7 +626,10 @@ mod tests {
         assert_eq!(texts("1--2\n+3"), ["1", "+", "3"]);
         assert_eq!(texts("a*/*x/*y*/z*/b"), ["a", "*", "b"]);
         assert_eq!(texts("a->>'b'#>>c"), ["a", "->>", "'b'", "#>>", "c"]);
-        assert_eq!(texts("x=>1 y:=2 z::int a[1:2]"), ["x", "=>", "1", "y", ":=", "2", "z", "::", "int", "a", "[", "1", ":", "2", "]"]);
+        assert_eq!(
+            texts("x=>1 y:=2 z::int a[1:2]"),
+            ["x", "=>", "1", "y", ":=", "2", "z", "::", "int", "a", "[", "1", ":", "2", "]"]
+        );
     }
 
     #[test]

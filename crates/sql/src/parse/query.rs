@@ -17,7 +17,8 @@ enum TableParentheses {
 
 impl Parser<'_> {
     pub(super) fn begins_query(&self) -> bool {
-        self.is_one_of(&[Kw::Select, Kw::With, Kw::Table]) || self.is(Kw::Values) && self.peek_at(1) == TokenKind::LeftParen
+        self.is_one_of(&[Kw::Select, Kw::With, Kw::Table])
+            || self.is(Kw::Values) && self.peek_at(1) == TokenKind::LeftParen
     }
 
     /// A query in parentheses may go on with these.
@@ -534,7 +535,9 @@ impl Parser<'_> {
             } else if parser.peek() == TokenKind::LeftParen {
                 let at = parser.at();
                 match parser.table_parentheses()? {
-                    TableParentheses::Query(query) if parser.peek() == TokenKind::RightParen || parser.continues_query() => {
+                    TableParentheses::Query(query)
+                        if parser.peek() == TokenKind::RightParen || parser.continues_query() =>
+                    {
                         TableParentheses::Query(parser.query_from(query, at)?)
                     }
                     inner => {

@@ -29,16 +29,24 @@ fn show(expr: &Expr) -> String {
         ExprKind::FieldStar(arg) => format!("({}).*", show(arg)),
         ExprKind::Subscript(arg, subscripts) => format!("{}[{}]", show(arg), subscripts.len()),
         ExprKind::Prefix(operator, arg) => format!("({} {})", operator.symbol, show(arg)),
-        ExprKind::Binary(binary) => format!("({} {} {})", show(&binary.left), binary.operator.symbol, show(&binary.right)),
+        ExprKind::Binary(binary) => {
+            format!("({} {} {})", show(&binary.left), binary.operator.symbol, show(&binary.right))
+        }
         ExprKind::And(items) => format!("and({})", list(items)),
         ExprKind::Or(items) => format!("or({})", list(items)),
         ExprKind::Not(arg) => format!("not({})", show(arg)),
         ExprKind::IsNull { arg, negated } => format!("({} is {}null)", show(arg), not(negated)),
         ExprKind::IsBool { arg, value, negated } => format!("({} is {}{value:?})", show(arg), not(negated)),
-        ExprKind::IsDistinct { left, right, negated } => format!("({} is {}distinct {})", show(left), not(negated), show(right)),
-        ExprKind::Between(b) => format!("({} {}between {} {})", show(&b.arg), not(&b.negated), show(&b.low), show(&b.high)),
+        ExprKind::IsDistinct { left, right, negated } => {
+            format!("({} is {}distinct {})", show(left), not(negated), show(right))
+        }
+        ExprKind::Between(b) => {
+            format!("({} {}between {} {})", show(&b.arg), not(&b.negated), show(&b.low), show(&b.high))
+        }
         ExprKind::Like(like) => format!("({} {}like {})", show(&like.arg), not(&like.negated), show(&like.pattern)),
-        ExprKind::InList { arg, list: items, negated } => format!("({} {}in [{}])", show(arg), not(negated), list(items)),
+        ExprKind::InList { arg, list: items, negated } => {
+            format!("({} {}in [{}])", show(arg), not(negated), list(items))
+        }
         ExprKind::InQuery { arg, negated, .. } => format!("({} {}in query)", show(arg), not(negated)),
         ExprKind::AnyArray { left, operator, array, all } => {
             format!("({} {} {} {})", show(left), operator.symbol, if *all { "all" } else { "any" }, show(array))
@@ -48,7 +56,12 @@ fn show(expr: &Expr) -> String {
         ExprKind::Subquery(_) => "query".into(),
         ExprKind::ArrayQuery(_) => "array query".into(),
         ExprKind::Case(case) => format!("case {}", case.whens.len()),
-        ExprKind::Cast(arg, ty) => format!("{}::{}{}", show(arg), dotted(&ty.names).replace("pg_catalog.", ""), "[]".repeat(ty.dimensions as usize)),
+        ExprKind::Cast(arg, ty) => format!(
+            "{}::{}{}",
+            show(arg),
+            dotted(&ty.names).replace("pg_catalog.", ""),
+            "[]".repeat(ty.dimensions as usize)
+        ),
         ExprKind::Collate(arg, name) => format!("({} collate {})", show(arg), dotted(name)),
         ExprKind::Call(call) => format!("{}({})", dotted(&call.name).replace("pg_catalog.", ""), list(&call.args)),
         ExprKind::Row(fields) => format!("row({})", list(fields)),
@@ -230,10 +243,14 @@ fn settings_have_their_variables_names() {
         let value = set.value.map_or(String::new(), |value| format!("={}", SettingValue::List(value).to_text()));
         assert_eq!(format!("{}{}{value}", if set.local { "local " } else { "" }, set.name), expected);
     }
-    assert!(matches!(utility("show transaction isolation level"), Utility::Show(Some(name)) if name == "transaction_isolation"));
+    assert!(
+        matches!(utility("show transaction isolation level"), Utility::Show(Some(name)) if name == "transaction_isolation")
+    );
     assert!(matches!(utility("show a.b"), Utility::Show(Some(name)) if name == "a.b"));
     assert!(matches!(utility("reset all"), Utility::Reset(None)));
-    let Utility::Begin { modes, .. } = utility("BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY, NOT DEFERRABLE") else { panic!() };
+    let Utility::Begin { modes, .. } = utility("BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY, NOT DEFERRABLE") else {
+        panic!()
+    };
     assert_eq!(modes[1..], [TransactionMode::ReadOnly(true), TransactionMode::Deferrable(false)]);
 }
 
@@ -254,7 +271,9 @@ fn expressions_of_the_catalog_keep_their_text() {
                     }
                 }
             }
-            TableElement::Constraint(TableConstraint { kind: TableConstraintKind::Check { condition, .. }, .. }) => {
+            TableElement::Constraint(TableConstraint {
+                kind: TableConstraintKind::Check { condition, .. }, ..
+            }) => {
                 texts.push(condition.text.as_str());
             }
             _ => {}

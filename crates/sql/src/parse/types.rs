@@ -57,7 +57,8 @@ impl Parser<'_> {
             self.advance();
             self.advance();
         }
-        let modifiers = if self.peek() == TokenKind::LeftParen && !of_column { self.type_modifiers()? } else { Vec::new() };
+        let modifiers =
+            if self.peek() == TokenKind::LeftParen && !of_column { self.type_modifiers()? } else { Vec::new() };
         Ok(TypeName { names, modifiers, dimensions: 0, setof: false, of_column, at })
     }
 

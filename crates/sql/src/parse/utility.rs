@@ -286,7 +286,8 @@ impl Parser<'_> {
 
     /// What follows SET [LOCAL | SESSION].
     fn set_variable(&mut self) -> SqlResult<SetVariable> {
-        let variable = |name: &str, value: Option<Vec<SettingValue>>| SetVariable { local: false, name: name.into(), value };
+        let variable =
+            |name: &str, value: Option<Vec<SettingValue>>| SetVariable { local: false, name: name.into(), value };
         if self.take_kws(&[Kw::Time, Kw::Zone]) {
             return Ok(variable("timezone", self.zone_value()?));
         }
@@ -302,10 +303,13 @@ impl Parser<'_> {
             TokenKind::Keyword(Kw::Names) => "client_encoding",
             TokenKind::Keyword(Kw::Schema) => "search_path",
             TokenKind::Keyword(Kw::Role) => "role",
-            TokenKind::Keyword(Kw::Catalog) => return Err(crate::SqlError::new("0A000", "current database cannot be changed")),
+            TokenKind::Keyword(Kw::Catalog) => {
+                return Err(crate::SqlError::new("0A000", "current database cannot be changed"));
+            }
             _ => "",
         };
-        let plain_follows = self.peek_at(1) == TokenKind::Operator || self.is_at(1, Kw::To) || self.peek_at(1) == TokenKind::Dot;
+        let plain_follows =
+            self.peek_at(1) == TokenKind::Operator || self.is_at(1, Kw::To) || self.peek_at(1) == TokenKind::Dot;
         if !special.is_empty() && !plain_follows {
             self.advance();
             let ends = matches!(self.peek(), TokenKind::End | TokenKind::Semicolon);
@@ -463,7 +467,11 @@ impl Parser<'_> {
             Kw::Absolute | Kw::Relative => {
                 self.advance();
                 let count = self.signed_integer()?;
-                return Ok(if keyword == Kw::Absolute { FetchDirection::Absolute(count) } else { FetchDirection::Relative(count) });
+                return Ok(if keyword == Kw::Absolute {
+                    FetchDirection::Absolute(count)
+                } else {
+                    FetchDirection::Relative(count)
+                });
             }
             Kw::Forward | Kw::Backward => {
                 self.advance();
@@ -474,7 +482,11 @@ impl Parser<'_> {
                 } else {
                     1
                 };
-                return Ok(if keyword == Kw::Forward { FetchDirection::Forward(count) } else { FetchDirection::Backward(count) });
+                return Ok(if keyword == Kw::Forward {
+                    FetchDirection::Forward(count)
+                } else {
+                    FetchDirection::Backward(count)
+                });
             }
             _ => return Ok(FetchDirection::Forward(1)),
         };
@@ -552,7 +564,9 @@ impl Parser<'_> {
     fn analyze(&mut self) -> SqlResult<Utility> {
         self.advance();
         let verbose = if self.peek() == TokenKind::LeftParen {
-            self.parenthesized(Self::explain_option)?.iter().any(|option| option.name.as_str() == "verbose" && option.is_on())
+            self.parenthesized(Self::explain_option)?
+                .iter()
+                .any(|option| option.name.as_str() == "verbose" && option.is_on())
         } else {
             self.take_kw(Kw::Verbose)
         };
@@ -565,7 +579,8 @@ impl Parser<'_> {
         }
         self.list(|parser| {
             let (table, _) = parser.relation_name()?;
-            let columns = if parser.peek() == TokenKind::LeftParen { parser.parenthesized_names()? } else { Vec::new() };
+            let columns =
+                if parser.peek() == TokenKind::LeftParen { parser.parenthesized_names()? } else { Vec::new() };
             Ok(MaintenanceTarget { table, columns })
         })
     }

@@ -1,7 +1,7 @@
 //! Bound expressions as SQL, for EXPLAIN: columns by name, operators in place, implicit conversions left out.
 
-use expr::operators;
 use expr::functions;
+use expr::operators;
 use expr::types::format_type;
 use expr::{Aggregate, Datum, EvalContext, Expr, Quantifier, SortKey, SqlType};
 
@@ -55,10 +55,14 @@ impl Deparse<'_> {
     fn expr(&self, expr: &Expr) -> String {
         match expr {
             Expr::Const { value, ty } => constant(value, *ty),
-            Expr::Column { index, .. } => self.names.get(*index).cloned().unwrap_or_else(|| format!("column{}", index + 1)),
+            Expr::Column { index, .. } => {
+                self.names.get(*index).cloned().unwrap_or_else(|| format!("column{}", index + 1))
+            }
             Expr::Param { index, .. } => format!("${}", index + 1),
             Expr::Call { function, args, .. } => self.call(*function, args),
-            Expr::Cast { arg, ty, explicit: true, .. } => format!("({})::{}", self.expr(arg), format_type(ty.oid, Some(ty.typmod))),
+            Expr::Cast { arg, ty, explicit: true, .. } => {
+                format!("({})::{}", self.expr(arg), format_type(ty.oid, Some(ty.typmod)))
+            }
             Expr::Cast { arg, .. } => self.expr(arg),
             Expr::And(list) => self.joined(list, " AND "),
             Expr::Or(list) => self.joined(list, " OR "),
@@ -76,18 +80,26 @@ impl Deparse<'_> {
                 format!("({} IS {}DISTINCT FROM {})", self.expr(left), not(*negated), self.expr(right))
             }
             Expr::Case { whens, otherwise, .. } => {
-                let whens: String = whens.iter().map(|(when, then)| format!(" WHEN {} THEN {}", self.expr(when), self.expr(then))).collect();
-                let otherwise = otherwise.as_ref().map_or(String::new(), |otherwise| format!(" ELSE {}", self.expr(otherwise)));
+                let whens: String = whens
+                    .iter()
+                    .map(|(when, then)| format!(" WHEN {} THEN {}", self.expr(when), self.expr(then)))
+                    .collect();
+                let otherwise =
+                    otherwise.as_ref().map_or(String::new(), |otherwise| format!(" ELSE {}", self.expr(otherwise)));
                 format!("CASE{whens}{otherwise} END")
             }
             Expr::Coalesce { args, .. } => format!("COALESCE({})", self.list(args)),
             Expr::NullIf { left, right, .. } => format!("NULLIF({}, {})", self.expr(left), self.expr(right)),
-            Expr::Extreme { args, greatest, .. } => format!("{}({})", if *greatest { "GREATEST" } else { "LEAST" }, self.list(args)),
+            Expr::Extreme { args, greatest, .. } => {
+                format!("{}({})", if *greatest { "GREATEST" } else { "LEAST" }, self.list(args))
+            }
             Expr::AnyAll { left, array, operator, quantifier } => {
                 let word = if *quantifier == Quantifier::Any { "ANY" } else { "ALL" };
                 format!("({} {} {word} ({}))", self.expr(left), symbol(*operator), self.expr(array))
             }
-            Expr::InList { left, list, negated, .. } => format!("({} {}IN ({}))", self.expr(left), not(*negated), self.list(list)),
+            Expr::InList { left, list, negated, .. } => {
+                format!("({} {}IN ({}))", self.expr(left), not(*negated), self.list(list))
+            }
             Expr::Array { elements, .. } => format!("ARRAY[{}]", self.list(elements)),
             Expr::Row { fields, .. } => format!("ROW({})", self.list(fields)),
             Expr::Field { arg, index, .. } => format!("({}).f{}", self.expr(arg), index + 1),
@@ -97,7 +109,8 @@ impl Deparse<'_> {
             }
             Expr::Slice { array, bounds, .. } => {
                 let bound = |bound: &Option<Expr>| bound.as_ref().map_or(String::new(), |bound| self.expr(bound));
-                let bounds: String = bounds.iter().map(|(lower, upper)| format!("[{}:{}]", bound(lower), bound(upper))).collect();
+                let bounds: String =
+                    bounds.iter().map(|(lower, upper)| format!("[{}:{}]", bound(lower), bound(upper))).collect();
                 format!("{}{bounds}", self.expr(array))
             }
         }

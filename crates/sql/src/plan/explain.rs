@@ -156,7 +156,9 @@ impl Printer<'_> {
             Node::VirtualScan { table, equal, filter, columns } => {
                 let names = self.table_columns(table, columns);
                 if !equal.is_empty() {
-                    let one = |(column, value): &(ColumnId, Expr)| format!("({} = {})", column_name(table, *column), expression(value, &[]));
+                    let one = |(column, value): &(ColumnId, Expr)| {
+                        format!("({} = {})", column_name(table, *column), expression(value, &[]))
+                    };
                     details.push(("Key", equal.iter().map(one).collect::<Vec<_>>().join(" AND ")));
                 }
                 details.extend(filter.iter().map(|filter| ("Filter", expression(filter, &names))));
@@ -166,7 +168,8 @@ impl Printer<'_> {
                 let name = |call: &SetCall| expr::functions::by_id(call.function).map_or("?", |entry| entry.name);
                 let title = format!("Function Scan on {}", calls.first().map_or("?", name));
                 if self.style.verbose {
-                    let calls: Vec<String> = calls.iter().map(|call| format!("{}({})", name(call), list(&call.args, &[]))).collect();
+                    let calls: Vec<String> =
+                        calls.iter().map(|call| format!("{}({})", name(call), list(&call.args, &[]))).collect();
                     details.push(("Function Call", calls.join(", ")));
                 }
                 title
@@ -256,7 +259,9 @@ impl Printer<'_> {
         let names = self.table_columns(&scan.table, &scan.columns);
         let index = scan.table.index(scan.index);
         match (&scan.ranges, index) {
-            (KeyRanges::Some(ranges), Some(index)) => details.push(("Index Cond", self.ranges(scan, index, ranges, outer))),
+            (KeyRanges::Some(ranges), Some(index)) => {
+                details.push(("Index Cond", self.ranges(scan, index, ranges, outer)))
+            }
             (KeyRanges::Nothing, _) => details.push(("One-Time Filter", "false".to_owned())),
             _ => {}
         }
@@ -268,17 +273,29 @@ impl Printer<'_> {
         let backward = if scan.reverse { " Backward" } else { "" };
         let is_primary = scan.table.primary().is_some_and(|primary| primary.id == scan.index);
         match index {
-            Some(index) if is_primary && matches!(scan.ranges, KeyRanges::All | KeyRanges::Nothing) && (!scan.reverse || index.name.is_empty()) => {
+            Some(index)
+                if is_primary
+                    && matches!(scan.ranges, KeyRanges::All | KeyRanges::Nothing)
+                    && (!scan.reverse || index.name.is_empty()) =>
+            {
                 format!("Seq Scan{backward} on {table}")
             }
             Some(index) if index.name.is_empty() => format!("Row Id Scan{backward} on {table}"),
-            Some(index) if is_primary || !scan.is_covered() => format!("Index Scan{backward} using {} on {table}", index.name),
+            Some(index) if is_primary || !scan.is_covered() => {
+                format!("Index Scan{backward} using {} on {table}", index.name)
+            }
             Some(index) => format!("Index Only Scan{backward} using {} on {table}", index.name),
             None => format!("Seq Scan{backward} on {table}"),
         }
     }
 
-    fn ranges(&self, scan: &Scan, index: &crate::catalog::IndexDescriptor, ranges: &[KeyRange], outer: &[String]) -> String {
+    fn ranges(
+        &self,
+        scan: &Scan,
+        index: &crate::catalog::IndexDescriptor,
+        ranges: &[KeyRange],
+        outer: &[String],
+    ) -> String {
         const SHOWN_MAX: usize = 10;
         let one = |range: &KeyRange| {
             let mut parts: Vec<String> = Vec::new();
@@ -306,7 +323,9 @@ impl Printer<'_> {
     fn join(&self, join: &Join, details: &mut Vec<Detail>) -> String {
         let (left, right) = (self.names(&join.left), self.names(&join.right));
         if !join.equal.is_empty() {
-            let key = |key: &JoinKey| format!("({} {} {})", expression(&key.left, &left), symbol(key.equals), expression(&key.right, &right));
+            let key = |key: &JoinKey| {
+                format!("({} {} {})", expression(&key.left, &left), symbol(key.equals), expression(&key.right, &right))
+            };
             details.push(("Hash Cond", join.equal.iter().map(key).collect::<Vec<_>>().join(" AND ")));
         }
         let both: Vec<String> = left.into_iter().chain(right).collect();

@@ -12,7 +12,9 @@ pub fn type_of(expr: &Expr) -> SqlType {
 pub fn parts<'e>(expr: &'e Expr, visit: &mut dyn FnMut(&'e Expr)) {
     match expr {
         Expr::Const { .. } | Expr::Column { .. } | Expr::Param { .. } => {}
-        Expr::Call { args, .. } | Expr::Coalesce { args, .. } | Expr::Extreme { args, .. } => args.iter().for_each(visit),
+        Expr::Call { args, .. } | Expr::Coalesce { args, .. } | Expr::Extreme { args, .. } => {
+            args.iter().for_each(visit)
+        }
         Expr::And(args) | Expr::Or(args) => args.iter().for_each(visit),
         Expr::Array { elements: args, .. } | Expr::Row { fields: args, .. } => args.iter().for_each(visit),
         Expr::Not(arg)
@@ -149,7 +151,9 @@ pub fn volatility(expr: &Expr) -> Volatility {
     let mut most = Volatility::Immutable;
     walk(expr, &mut |part| {
         let here = match part {
-            Expr::Call { function, .. } => functions::by_id(*function).map_or(Volatility::Volatile, |entry| entry.volatility),
+            Expr::Call { function, .. } => {
+                functions::by_id(*function).map_or(Volatility::Volatile, |entry| entry.volatility)
+            }
             // Text forms of dates and the like depend on settings.
             Expr::Cast { .. } => Volatility::Stable,
             _ => Volatility::Immutable,
@@ -211,10 +215,13 @@ pub fn same(a: &Expr, b: &Expr) -> bool {
         (Expr::Const { value: a, ty: x }, Expr::Const { value: b, ty: y }) => x == y && same_datum(a, b),
         (Expr::Column { index: a, .. }, Expr::Column { index: b, .. }) => a == b,
         (Expr::Param { index: a, .. }, Expr::Param { index: b, .. }) => a == b,
-        (Expr::Call { function: f, args: a, ty: x }, Expr::Call { function: g, args: b, ty: y }) => f == g && x == y && all(a, b),
-        (Expr::Cast { arg: a, method: m, ty: x, explicit: e }, Expr::Cast { arg: b, method: n, ty: y, explicit: f }) => {
-            m == n && x == y && e == f && same(a, b)
+        (Expr::Call { function: f, args: a, ty: x }, Expr::Call { function: g, args: b, ty: y }) => {
+            f == g && x == y && all(a, b)
         }
+        (
+            Expr::Cast { arg: a, method: m, ty: x, explicit: e },
+            Expr::Cast { arg: b, method: n, ty: y, explicit: f },
+        ) => m == n && x == y && e == f && same(a, b),
         (Expr::And(a), Expr::And(b)) | (Expr::Or(a), Expr::Or(b)) => all(a, b),
         (Expr::Not(a), Expr::Not(b)) => same(a, b),
         (Expr::IsNull { arg: a, negated: x }, Expr::IsNull { arg: b, negated: y }) => x == y && same(a, b),
@@ -232,9 +239,10 @@ pub fn same(a: &Expr, b: &Expr) -> bool {
                 && optional(c.as_deref(), d.as_deref())
         }
         (Expr::Coalesce { args: a, ty: x }, Expr::Coalesce { args: b, ty: y }) => x == y && all(a, b),
-        (Expr::NullIf { left: a, right: b, equals: f, ty: x }, Expr::NullIf { left: c, right: d, equals: g, ty: y }) => {
-            f == g && x == y && same(a, c) && same(b, d)
-        }
+        (
+            Expr::NullIf { left: a, right: b, equals: f, ty: x },
+            Expr::NullIf { left: c, right: d, equals: g, ty: y },
+        ) => f == g && x == y && same(a, c) && same(b, d),
         (Expr::Extreme { args: a, greatest: g, ty: x }, Expr::Extreme { args: b, greatest: h, ty: y }) => {
             g == h && x == y && all(a, b)
         }
@@ -249,7 +257,9 @@ pub fn same(a: &Expr, b: &Expr) -> bool {
         (Expr::Array { elements: a, ty: x }, Expr::Array { elements: b, ty: y }) => x == y && all(a, b),
         (Expr::Row { fields: a, ty: x }, Expr::Row { fields: b, ty: y }) => x == y && all(a, b),
         (Expr::Field { arg: a, index: i, .. }, Expr::Field { arg: b, index: j, .. }) => i == j && same(a, b),
-        (Expr::Subscript { array: a, indexes: i, .. }, Expr::Subscript { array: b, indexes: j, .. }) => same(a, b) && all(i, j),
+        (Expr::Subscript { array: a, indexes: i, .. }, Expr::Subscript { array: b, indexes: j, .. }) => {
+            same(a, b) && all(i, j)
+        }
         (Expr::Slice { array: a, bounds: i, .. }, Expr::Slice { array: b, bounds: j, .. }) => {
             let bound = |(a, b): (&(Option<Expr>, Option<Expr>), &(Option<Expr>, Option<Expr>))| {
                 optional(a.0.as_ref(), b.0.as_ref()) && optional(a.1.as_ref(), b.1.as_ref())
@@ -274,7 +284,9 @@ fn same_datum(a: &Datum, b: &Datum) -> bool {
         (D::Text(a), D::Text(b)) => a == b,
         (D::Bytea(a), D::Bytea(b)) => a == b,
         (D::Date(a), D::Date(b)) => a == b,
-        (D::Time(a), D::Time(b)) | (D::Timestamp(a), D::Timestamp(b)) | (D::TimestampTz(a), D::TimestampTz(b)) => a == b,
+        (D::Time(a), D::Time(b)) | (D::Timestamp(a), D::Timestamp(b)) | (D::TimestampTz(a), D::TimestampTz(b)) => {
+            a == b
+        }
         (D::TimeTz(a, x), D::TimeTz(b, y)) => a == b && x == y,
         (D::Interval(a), D::Interval(b)) => a == b,
         (D::Uuid(a), D::Uuid(b)) => a == b,

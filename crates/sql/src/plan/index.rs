@@ -20,7 +20,8 @@ pub fn key_columns<'t>(table: &'t TableDescriptor, index: &'t IndexDescriptor) -
 pub fn covers(table: &TableDescriptor, index: &IndexDescriptor, columns: &[ColumnId]) -> bool {
     let is_primary = table.primary().is_some_and(|primary| primary.id == index.id);
     let key = key_columns(table, index);
-    is_primary || columns.iter().all(|column| key.iter().any(|part| part.column == *column) || index.include.contains(column))
+    is_primary
+        || columns.iter().all(|column| key.iter().any(|part| part.column == *column) || index.include.contains(column))
 }
 
 impl Scan {

@@ -119,7 +119,9 @@ impl Node {
             Node::Distinct { on, .. } => on.iter().flatten().for_each(visit),
             Node::Insert(insert) => {
                 insert.checks.iter().for_each(|check| visit(&check.condition));
-                if let Some(OnConflict { action: ConflictAction::Update { assignments, condition }, .. }) = &insert.on_conflict {
+                if let Some(OnConflict { action: ConflictAction::Update { assignments, condition }, .. }) =
+                    &insert.on_conflict
+                {
                     assignments.iter().for_each(|(_, expr)| visit(expr));
                     condition.iter().for_each(&mut *visit);
                 }
@@ -191,7 +193,9 @@ impl Node {
             Node::Distinct { on, .. } => on.iter_mut().flatten().for_each(visit),
             Node::Insert(insert) => {
                 insert.checks.iter_mut().for_each(|check| visit(&mut check.condition));
-                if let Some(OnConflict { action: ConflictAction::Update { assignments, condition }, .. }) = &mut insert.on_conflict {
+                if let Some(OnConflict { action: ConflictAction::Update { assignments, condition }, .. }) =
+                    &mut insert.on_conflict
+                {
                     assignments.iter_mut().for_each(|(_, expr)| visit(expr));
                     condition.iter_mut().for_each(&mut *visit);
                 }

@@ -42,34 +42,99 @@ pub struct Field {
 #[derive(Clone, Debug)]
 pub enum Node {
     /// Rows of expressions; one row without columns is the input of a SELECT without FROM.
-    Values { rows: Vec<Vec<Expr>> },
+    Values {
+        rows: Vec<Vec<Expr>>,
+    },
     Scan(Scan),
     /// A table made from memory, with equality conditions it may use for look-ups.
-    VirtualScan { table: Table, columns: Vec<ColumnId>, equal: Vec<(ColumnId, Expr)>, filter: Option<Expr> },
+    VirtualScan {
+        table: Table,
+        columns: Vec<ColumnId>,
+        equal: Vec<(ColumnId, Expr)>,
+        filter: Option<Expr>,
+    },
     /// Set-returning functions in FROM (`ROWS FROM`), side by side.
-    FunctionScan { calls: Vec<SetCall>, ordinality: bool },
-    Filter { input: Box<Plan>, condition: Expr },
-    Project { input: Box<Plan>, exprs: Vec<Expr> },
+    FunctionScan {
+        calls: Vec<SetCall>,
+        ordinality: bool,
+    },
+    Filter {
+        input: Box<Plan>,
+        condition: Expr,
+    },
+    Project {
+        input: Box<Plan>,
+        exprs: Vec<Expr>,
+    },
     /// Set-returning functions in the select list: each entry is an expression or a call.
-    ProjectSet { input: Box<Plan>, exprs: Vec<SetExpr> },
+    ProjectSet {
+        input: Box<Plan>,
+        exprs: Vec<SetExpr>,
+    },
     Join(Join),
     /// For each row of `input`, looks rows of a table up by key and joins them.
-    LookupJoin { input: Box<Plan>, kind: JoinKind, scan: Box<Scan>, condition: Option<Expr> },
+    LookupJoin {
+        input: Box<Plan>,
+        kind: JoinKind,
+        scan: Box<Scan>,
+        condition: Option<Expr>,
+    },
     Apply(Apply),
-    Aggregate { input: Box<Plan>, keys: Vec<Expr>, grouping_sets: Option<Vec<Vec<usize>>>, aggregates: Vec<Aggregate>, ordered: bool },
-    Window { input: Box<Plan>, calls: Vec<WindowCall> },
-    Sort { input: Box<Plan>, keys: Vec<SortKey>, limit: Option<Expr> },
-    Limit { input: Box<Plan>, limit: Option<Expr>, offset: Option<Expr>, with_ties: Option<Vec<SortKey>> },
-    Distinct { input: Box<Plan>, on: Option<Vec<Expr>> },
-    SetOperation { kind: SetKind, all: bool, left: Box<Plan>, right: Box<Plan> },
+    Aggregate {
+        input: Box<Plan>,
+        keys: Vec<Expr>,
+        grouping_sets: Option<Vec<Vec<usize>>>,
+        aggregates: Vec<Aggregate>,
+        ordered: bool,
+    },
+    Window {
+        input: Box<Plan>,
+        calls: Vec<WindowCall>,
+    },
+    Sort {
+        input: Box<Plan>,
+        keys: Vec<SortKey>,
+        limit: Option<Expr>,
+    },
+    Limit {
+        input: Box<Plan>,
+        limit: Option<Expr>,
+        offset: Option<Expr>,
+        with_ties: Option<Vec<SortKey>>,
+    },
+    Distinct {
+        input: Box<Plan>,
+        on: Option<Vec<Expr>>,
+    },
+    SetOperation {
+        kind: SetKind,
+        all: bool,
+        left: Box<Plan>,
+        right: Box<Plan>,
+    },
     /// `WITH RECURSIVE`: `step` reads the rows of the round before through `WorkingTable { id }`.
-    Recursive { id: usize, base: Box<Plan>, step: Box<Plan>, distinct: bool },
-    WorkingTable { id: usize },
+    Recursive {
+        id: usize,
+        base: Box<Plan>,
+        step: Box<Plan>,
+        distinct: bool,
+    },
+    WorkingTable {
+        id: usize,
+    },
     /// Materialised CTEs, run at first use or (when they change rows) to their end, in order.
-    With { ctes: Vec<Cte>, body: Box<Plan> },
-    CteScan { id: usize },
+    With {
+        ctes: Vec<Cte>,
+        body: Box<Plan>,
+    },
+    CteScan {
+        id: usize,
+    },
     /// Locks the rows of tables below it (`FOR UPDATE …`): `columns` locate each table's key columns in the input.
-    LockRows { input: Box<Plan>, targets: Vec<LockTarget> },
+    LockRows {
+        input: Box<Plan>,
+        targets: Vec<LockTarget>,
+    },
     Insert(Box<Insert>),
     Update(Box<Update>),
     Delete(Box<Delete>),
@@ -170,11 +235,18 @@ pub enum ApplyKind {
     Scalar,
     Exists,
     /// `left op ANY|ALL (subquery)`: three-valued.
-    Compare { left: Vec<Expr>, operators: Vec<FunctionId>, all: bool },
+    Compare {
+        left: Vec<Expr>,
+        operators: Vec<FunctionId>,
+        all: bool,
+    },
     /// `ARRAY(subquery)`.
     Array,
     /// LATERAL: the outer row joined with each inner row.
-    Lateral { left_join: bool, condition: Option<Expr> },
+    Lateral {
+        left_join: bool,
+        condition: Option<Expr>,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -301,5 +373,8 @@ pub struct OnConflict {
 pub enum ConflictAction {
     DoNothing,
     /// Over existing row ++ proposed row (`excluded`).
-    Update { assignments: Vec<(ColumnId, Expr)>, condition: Option<Expr> },
+    Update {
+        assignments: Vec<(ColumnId, Expr)>,
+        condition: Option<Expr>,
+    },
 }

@@ -24,8 +24,11 @@ impl Functions {
                 present(function, |_| Datum::Bool(self.sees_built_in()))
             }
             // All there is of these is built in.
-            "pg_operator_is_visible" | "pg_opclass_is_visible" | "pg_opfamily_is_visible"
-            | "pg_collation_is_visible" | "pg_conversion_is_visible" => Datum::Bool(self.sees_built_in()),
+            "pg_operator_is_visible"
+            | "pg_opclass_is_visible"
+            | "pg_opfamily_is_visible"
+            | "pg_collation_is_visible"
+            | "pg_conversion_is_visible" => Datum::Bool(self.sees_built_in()),
             "pg_get_expr" | "pg_get_expr_ext" => {
                 let table = self.catalog.table(Oid(oid(args[1])));
                 let pretty = flag(args.get(2), false);
@@ -36,9 +39,8 @@ impl Functions {
             "pg_get_constraintdef" | "pg_get_constraintdef_ext" => {
                 let pretty = flag(args.get(1), false);
                 let table = self.catalog.constraint(first());
-                let definition = table.and_then(|table| {
-                    pg::constraint_definition(&self.catalog, self.path(), table, first(), pretty)
-                });
+                let definition = table
+                    .and_then(|table| pg::constraint_definition(&self.catalog, self.path(), table, first(), pretty));
                 present(definition, Datum::text)
             }
             "pg_get_viewdef" | "pg_get_viewdef_ext" | "pg_get_viewdef_wrap" => self.view_definition(first()),
@@ -51,8 +53,13 @@ impl Functions {
             }
             "pg_get_serial_sequence" => self.serial_sequence(text(args[0]), text(args[1]))?,
             // Nothing is partitioned, and there are no extended statistics, rules or triggers.
-            "pg_get_partkeydef" | "pg_get_partition_constraintdef" | "pg_get_statisticsobjdef_columns"
-            | "pg_get_ruledef" | "pg_get_ruledef_ext" | "pg_get_triggerdef" | "pg_get_triggerdef_ext" => Datum::Null,
+            "pg_get_partkeydef"
+            | "pg_get_partition_constraintdef"
+            | "pg_get_statisticsobjdef_columns"
+            | "pg_get_ruledef"
+            | "pg_get_ruledef_ext"
+            | "pg_get_triggerdef"
+            | "pg_get_triggerdef_ext" => Datum::Null,
             "pg_get_function_result" => {
                 let function = expr::functions::by_id(expr::FunctionId(first().0));
                 present(function, |function| Datum::text(expr::types::format_type(function.result, None)))
@@ -115,7 +122,8 @@ impl Functions {
     /// The sequence that a column owns, qualified and quoted.
     fn serial_sequence(&self, table: &str, column: &str) -> EvalResult<Datum> {
         let oid = self.relation(table)?;
-        let owner = self.catalog.table(oid).and_then(|table| table.columns.iter().find(|c| !c.dropped && c.name == column));
+        let owner =
+            self.catalog.table(oid).and_then(|table| table.columns.iter().find(|c| !c.dropped && c.name == column));
         let Some(owner) = owner else {
             let message = format!("column \"{column}\" of relation \"{table}\" does not exist");
             return Err(EvalError::new("42703", message));

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use expr::{EvalContext, NoEnvironment};
 use txn::TxnError;
 
+use super::Session;
 use super::block::{Block, Modes, warning};
 use super::settings::{SettingId, Value};
-use super::Session;
 use crate::exec::write::duplicate_of_key;
 use crate::parse::ast::TransactionMode;
 use crate::{SqlError, SqlResult};
@@ -171,9 +171,7 @@ impl Session {
                     TransactionMode::Isolation(level) => {
                         ("default_transaction_isolation", Value::Text(level.sql().into()))
                     }
-                    TransactionMode::ReadOnly(read_only) => {
-                        ("default_transaction_read_only", Value::Bool(*read_only))
-                    }
+                    TransactionMode::ReadOnly(read_only) => ("default_transaction_read_only", Value::Bool(*read_only)),
                     TransactionMode::Deferrable(deferrable) => {
                         ("default_transaction_deferrable", Value::Bool(*deferrable))
                     }
@@ -203,9 +201,7 @@ impl Session {
         let Some(id) = super::settings::find(name) else { return Ok(None) };
         let value = |id: SettingId| Value::parse(id.definition(), text);
         Ok(Some(match id.definition().name {
-            "transaction_isolation" => {
-                TransactionMode::Isolation(super::settings::isolation(&value(id)?.setting()))
-            }
+            "transaction_isolation" => TransactionMode::Isolation(super::settings::isolation(&value(id)?.setting())),
             "transaction_read_only" => TransactionMode::ReadOnly(value(id)? == Value::Bool(true)),
             "transaction_deferrable" => TransactionMode::Deferrable(value(id)? == Value::Bool(true)),
             _ => return Ok(None),

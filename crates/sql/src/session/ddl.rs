@@ -69,14 +69,17 @@ impl Session {
                 AfterCommit::SplitRowIds { table, ranges } => {
                     // Ids are made of the oracle's milliseconds: cut where the next few inserts will be.
                     let now_ms = self.server.config.env.wall_ms();
-                    let starts = (1..ranges).map(|number| TxnId(Timestamp::new(now_ms + 15 + 5 * u64::from(number), 0).0));
+                    let starts =
+                        (1..ranges).map(|number| TxnId(Timestamp::new(now_ms + 15 + 5 * u64::from(number), 0).0));
                     let keys = starts.map(|start| {
                         let format = exec::TableFormat::of(&table)?;
                         format.primary().prefix_of(&[exec::write::row_id(start, 0)])
                     });
                     match keys.collect() {
                         Ok(keys) => split_at(&self.server, keys).await,
-                        Err(error) => tracing::warn!(table = table.name, error = error.0.message, "a table was not split"),
+                        Err(error) => {
+                            tracing::warn!(table = table.name, error = error.0.message, "a table was not split")
+                        }
                     }
                 }
             }

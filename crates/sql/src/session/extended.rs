@@ -247,10 +247,11 @@ impl Session {
     pub async fn sync(&mut self, out: &mut dyn Output) -> SqlResult<()> {
         self.sync_follows = false;
         if self.block.as_ref().is_some_and(|block| !block.explicit)
-            && let Err(error) = self.commit_block().await {
-                self.end_block_badly().await;
-                return Err(error);
-            }
+            && let Err(error) = self.commit_block().await
+        {
+            self.end_block_badly().await;
+            return Err(error);
+        }
         self.report(out)
     }
 

@@ -5,8 +5,8 @@
 //! again, finds them in that order.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use expr::{Datum, Environment, EvalContext, EvalError, EvalResult, FunctionId, Oid, SqlState, SqlType, functions};

@@ -61,9 +61,9 @@ pub use server::{Server, ServerConfig, Startup};
 pub(crate) use settings::Active;
 
 use self::block::{Block, Modes};
-use self::portal::Portal;
 use self::extended::NamedStatement;
 use self::notify::Ear;
+use self::portal::Portal;
 use self::prepared::PlanSettings;
 use self::state::SessionState;
 use crate::catalog::Catalog;

@@ -33,7 +33,12 @@ pub trait Output: Send {
     /// RowDescription: sent for simple queries, and where Describe asked for it.
     fn fields(&mut self, fields: &[Field]) -> SqlResult<()>;
     /// DataRows, in the formats the portal was bound with; `ctx` says how values look (time zone, styles, names of OIDs).
-    fn rows<'a>(&'a mut self, fields: &'a [Field], rows: &'a [Row], ctx: &'a EvalContext<'a>) -> BoxFuture<'a, SqlResult<()>>;
+    fn rows<'a>(
+        &'a mut self,
+        fields: &'a [Field],
+        rows: &'a [Row],
+        ctx: &'a EvalContext<'a>,
+    ) -> BoxFuture<'a, SqlResult<()>>;
     /// CommandComplete.
     fn complete(&mut self, tag: &str) -> SqlResult<()>;
     fn empty_query(&mut self) -> SqlResult<()>;

@@ -21,8 +21,7 @@ pub(super) fn read_parameter(
             }
             Datum::parse(text, ty.base(), eval)?
         }
-        1 => Datum::from_binary(bytes, ty.base(), eval)
-            .map_err(|error| with_parameter(error.into(), at))?,
+        1 => Datum::from_binary(bytes, ty.base(), eval).map_err(|error| with_parameter(error.into(), at))?,
         other => return Err(SqlError::new("22023", format!("unsupported format code: {other}"))),
     };
     Ok(value)

@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use super::prepared::{PlanSettings, Planned, Prepared, Validity};
 use super::Session;
+use super::prepared::{PlanSettings, Planned, Prepared, Validity};
 use crate::catalog::{Catalog, SearchPath};
 use crate::parse::ast::Statement;
 use crate::{SqlError, SqlResult, bind, optimise};
@@ -21,9 +21,10 @@ impl Session {
     fn plan_settings(&mut self) -> Arc<PlanSettings> {
         let generation = self.state.settings(|settings| settings.generation());
         if let Some((made_at, settings)) = &self.plan_settings
-            && *made_at == generation {
-                return settings.clone();
-            }
+            && *made_at == generation
+        {
+            return settings.clone();
+        }
         let active = self.state.active();
         let settings = PlanSettings {
             user: self.state.role().name.to_string(),

@@ -15,9 +15,9 @@ use env::Budget;
 use expr::{Datum, Row};
 use tokio::sync::mpsc;
 
+use super::Session;
 use super::prepared::{Planned, Prepared};
 use super::run::Limit;
-use super::Session;
 use crate::exec::{self, Context, HeldRows};
 use crate::plan::Field;
 use crate::{SqlError, SqlResult};
@@ -36,7 +36,10 @@ pub(super) struct Portal {
 
 pub(super) enum Progress {
     NotStarted,
-    Running { query: RunningQuery, planned: Arc<Planned> },
+    Running {
+        query: RunningQuery,
+        planned: Arc<Planned>,
+    },
     /// All its rows have been given out.
     Done,
 }

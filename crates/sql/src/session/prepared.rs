@@ -96,10 +96,7 @@ impl Prepared {
         let Some(Statement::Utility(utility)) = &self.statement else { return false };
         matches!(
             **utility,
-            Utility::Commit { .. }
-                | Utility::Rollback { .. }
-                | Utility::RollbackTo(_)
-                | Utility::PrepareTransaction(_)
+            Utility::Commit { .. } | Utility::Rollback { .. } | Utility::RollbackTo(_) | Utility::PrepareTransaction(_)
         )
     }
 }
@@ -130,7 +127,8 @@ fn returns_rows(plan: &Plan) -> bool {
 }
 
 fn writes(plan: &Plan) -> bool {
-    matches!(plan.node, Node::Insert(_) | Node::Update(_) | Node::Delete(_)) || plan.node.inputs().into_iter().any(writes)
+    matches!(plan.node, Node::Insert(_) | Node::Update(_) | Node::Delete(_))
+        || plan.node.inputs().into_iter().any(writes)
 }
 
 fn shows_session(plan: &Plan) -> bool {

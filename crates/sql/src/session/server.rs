@@ -1,8 +1,8 @@
 //! What all sessions of one node share, and how a session begins.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use env::{Budget, Env};
 use keyspace::NodeId;
@@ -188,7 +188,10 @@ fn parse_options(text: &str) -> SqlResult<Vec<(String, String)>> {
             (None, Some("")) => (words.next().unwrap_or_default(), false),
             (None, Some(short)) => (short.to_owned(), false),
             (None, None) => {
-                return Err(SqlError::new("42601", format!("invalid command-line argument for server process: {word}")));
+                return Err(SqlError::new(
+                    "42601",
+                    format!("invalid command-line argument for server process: {word}"),
+                ));
             }
         };
         let Some((name, value)) = assignment.split_once('=') else {

@@ -6,8 +6,8 @@ use super::answer::Answer;
 use super::prepared::Prepared;
 use super::run::Place;
 use super::{Output, Session};
-use crate::parse::{self, ParsedStatement};
 use crate::SqlResult;
+use crate::parse::{self, ParsedStatement};
 
 impl Session {
     /// A simple Query message: several statements, one after the other, in one implicit transaction block. After an

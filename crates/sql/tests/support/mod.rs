@@ -78,9 +78,8 @@ impl Output for Answer {
     ) -> BoxFuture<'a, SqlResult<()>> {
         for row in rows {
             assert_eq!(row.len(), fields.len(), "a row has the columns it was described with");
-            let text = |(field, value): (&Field, &expr::Datum)| {
-                (!value.is_null()).then(|| value.text_form(field.ty, ctx))
-            };
+            let text =
+                |(field, value): (&Field, &expr::Datum)| (!value.is_null()).then(|| value.text_form(field.ty, ctx));
             self.rows.push(fields.iter().zip(row).map(text).collect());
         }
         Box::pin(async { Ok(()) })

@@ -132,10 +132,12 @@ impl Buffer {
                 assert!(versions.last().is_none_or(|last| last.sequence < sequence), "sequences only grow");
                 // Nobody can see between two versions that are both older than every statement and savepoint.
                 if let [.., older, newer] = &versions[..]
-                    && older.sequence < keep_from && newer.sequence < keep_from {
-                        let gone = versions.remove(versions.len() - 2);
-                        self.bytes -= version_bytes(&key, &gone.write);
-                    }
+                    && older.sequence < keep_from
+                    && newer.sequence < keep_from
+                {
+                    let gone = versions.remove(versions.len() - 2);
+                    self.bytes -= version_bytes(&key, &gone.write);
+                }
                 versions.push(Version { sequence, write });
                 self.journal.push((sequence, key));
             }

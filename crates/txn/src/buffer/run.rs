@@ -195,7 +195,8 @@ impl<'a> RunCursor<'a> {
 fn put_entry(out: &mut Vec<u8>, key: &Key, versions: &Versions) {
     out.extend_from_slice(&(key.len() as u32).to_be_bytes());
     out.extend_from_slice(key);
-    let count = u16::try_from(versions.len()).expect("a key has few versions: those in between are dropped as they age");
+    let count =
+        u16::try_from(versions.len()).expect("a key has few versions: those in between are dropped as they age");
     out.extend_from_slice(&count.to_be_bytes());
     for version in versions {
         let write = &version.write;

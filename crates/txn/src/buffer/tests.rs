@@ -7,10 +7,15 @@ use crate::MemoryScratch;
 
 #[derive(Clone, Debug)]
 enum Act {
-    Put { key: u8, value: Option<u8> },
+    Put {
+        key: u8,
+        value: Option<u8>,
+    },
     NextStatement,
     /// Back to the sequence so many before the running one.
-    Undo { back: u64 },
+    Undo {
+        back: u64,
+    },
 }
 
 fn acts() -> impl Strategy<Value = Vec<Act>> {

@@ -165,11 +165,7 @@ impl Commit<'_> {
     }
 
     /// The first batch, all validations, and the record if one round will do.
-    async fn first_shares(
-        &self,
-        anchor: &Key,
-        one_round: &mut Option<bool>,
-    ) -> TxnResult<(Vec<Routed>, Option<Key>)> {
+    async fn first_shares(&self, anchor: &Key, one_round: &mut Option<bool>) -> TxnResult<(Vec<Routed>, Option<Key>)> {
         let (mutations, rest) = self.batch(&Key::MIN)?;
         let keys: Vec<Key> = mutations.iter().map(|mutation| mutation.key.clone()).collect();
         self.note_sent(0, Written::of(&mutations));

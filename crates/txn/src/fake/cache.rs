@@ -63,7 +63,8 @@ impl ReadCache {
 
     pub fn read_by_others(&self, key: &Key, txn: TxnId) -> Timestamp {
         let point = self.points.get(key).map_or(Timestamp::ZERO, |reads| reads.by_others_than(txn));
-        let spans = self.spans.iter().filter(|(span, _)| span.contains(key)).map(|(_, reads)| reads.by_others_than(txn));
+        let spans =
+            self.spans.iter().filter(|(span, _)| span.contains(key)).map(|(_, reads)| reads.by_others_than(txn));
         spans.fold(point.max(self.low_water), Ord::max)
     }
 }

@@ -35,8 +35,8 @@ use keyspace::{Key, NodeId};
 use parking_lot::Mutex;
 use rpc::range::KeyValue;
 
-use crate::scratch::MemoryScratch;
 use crate::TxnClient;
+use crate::scratch::MemoryScratch;
 
 pub use oracle::FakeOracle;
 pub use service::{Fake, Fault, Step};

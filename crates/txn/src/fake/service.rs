@@ -306,7 +306,8 @@ impl Fake {
                     if let Some(cycle) = self.store.lock().locks.cycle(txn) {
                         return Err(KvError::Deadlock { cycle });
                     }
-                    let until = *waits_until.get_or_insert_with(|| lock_timeout(&request.body).map(|limit| self.env.now() + limit));
+                    let until = *waits_until
+                        .get_or_insert_with(|| lock_timeout(&request.body).map(|limit| self.env.now() + limit));
                     let left = until.map_or(Duration::from_secs(3600), |until| until.since(self.env.now()));
                     if left.is_zero() {
                         return Err(KvError::LockNotAvailable { key, holder, timed_out: true });
@@ -490,8 +491,12 @@ fn keys_of(body: &RangeBody) -> Vec<Key> {
             read.reads.iter().map(first).collect()
         }
         RangeBody::Refresh(refresh) => refresh.spans.iter().map(|span| span.start.clone()).collect(),
-        RangeBody::CommitOneRange(commit) => commit.writes.mutations.iter().map(|mutation| mutation.key.clone()).collect(),
-        RangeBody::Prewrite(prewrite) => prewrite.writes.mutations.iter().map(|mutation| mutation.key.clone()).collect(),
+        RangeBody::CommitOneRange(commit) => {
+            commit.writes.mutations.iter().map(|mutation| mutation.key.clone()).collect()
+        }
+        RangeBody::Prewrite(prewrite) => {
+            prewrite.writes.mutations.iter().map(|mutation| mutation.key.clone()).collect()
+        }
         RangeBody::Record(record) => vec![record.anchor.clone()],
         RangeBody::CheckKeys(check) => check.keys.clone(),
         RangeBody::ReleaseLocks(release) => release.keys.clone().unwrap_or_default(),

@@ -25,7 +25,10 @@ pub(super) enum Stop {
     /// Until something changes, but look again after this long.
     Wait(Duration),
     /// In the queue of a row lock.
-    WaitForLock { key: Key, holder: TxnId },
+    WaitForLock {
+        key: Key,
+        holder: TxnId,
+    },
 }
 
 impl From<KvError> for Stop {
@@ -118,9 +121,10 @@ impl Store {
         let row = self.visible(key, request.at);
         let rows = self.run(program, row.into_iter().collect())?;
         if let (Some(lock), true) = (request.lock, rows.is_empty())
-            && lock.absent_too {
-                self.lock_row(request, &lock, key, newer)?;
-            }
+            && lock.absent_too
+        {
+            self.lock_row(request, &lock, key, newer)?;
+        }
         let rows = self.lock_rows(request, rows, newer)?;
         Ok(ReadResult { rows, resume: None })
     }
@@ -134,7 +138,8 @@ impl Store {
     ) -> Outcome<ReadResult> {
         // The rows that a limit leaves out are not read: what is not read does not push writers.
         let rows_max = if scan.rows_max == 0 { usize::MAX } else { scan.rows_max as usize };
-        let keys: Vec<Key> = self.versions.range::<Key, _>(&scan.span.start..&scan.span.end).map(|(key, _)| key.clone()).collect();
+        let keys: Vec<Key> =
+            self.versions.range::<Key, _>(&scan.span.start..&scan.span.end).map(|(key, _)| key.clone()).collect();
         let ordered: Box<dyn Iterator<Item = Key>> =
             if scan.reverse { Box::new(keys.into_iter().rev()) } else { Box::new(keys.into_iter()) };
         // A program may make one row of many, so that it gets all of them.
@@ -344,7 +349,9 @@ impl Store {
     }
 
     fn own_version<'a>(&self, txn: TxnId, mut keys: impl Iterator<Item = &'a Key>) -> Option<Timestamp> {
-        keys.find_map(|key| self.versions.get(key)?.iter().find(|version| version.start == txn).map(|version| version.at))
+        keys.find_map(|key| {
+            self.versions.get(key)?.iter().find(|version| version.start == txn).map(|version| version.at)
+        })
     }
 
     fn check_write(&mut self, writes: &Writes, mutation: &Mutation, holds_intents: bool) -> Outcome<()> {
@@ -423,13 +430,11 @@ impl Store {
         }
         let verdict = match state {
             TxnState::Missing | TxnState::Pending => TxnState::Aborted,
-            TxnState::Staging { at, keys, .. } => {
-                match self.check(&CheckKeysRequest { txn, at, keys }) {
-                    CheckKeysReply::AllPresent => TxnState::Committed { at },
-                    CheckKeysReply::Committed { at } => TxnState::Committed { at },
-                    CheckKeysReply::Absent { .. } => TxnState::Aborted,
-                }
-            }
+            TxnState::Staging { at, keys, .. } => match self.check(&CheckKeysRequest { txn, at, keys }) {
+                CheckKeysReply::AllPresent => TxnState::Committed { at },
+                CheckKeysReply::Committed { at } => TxnState::Committed { at },
+                CheckKeysReply::Absent { .. } => TxnState::Aborted,
+            },
             decided @ (TxnState::Committed { .. } | TxnState::Aborted) => decided,
         };
         self.set_record(txn, verdict.clone());
@@ -461,7 +466,11 @@ impl Store {
             RecordOp::Heartbeat if state == TxnState::Missing => TxnState::Pending,
             RecordOp::Recover { commit, at, attempt } => match state {
                 TxnState::Staging { at: staged, attempt: of, .. } if (staged, of) == (*at, *attempt) => {
-                    if *commit { TxnState::Committed { at: *at } } else { TxnState::Aborted }
+                    if *commit {
+                        TxnState::Committed { at: *at }
+                    } else {
+                        TxnState::Aborted
+                    }
                 }
                 other => other,
             },
@@ -487,7 +496,8 @@ impl Store {
         }
         let mut absent = None;
         for key in &request.keys {
-            let is_there = self.intents.get(key).is_some_and(|intent| intent.txn == request.txn && intent.at <= request.at);
+            let is_there =
+                self.intents.get(key).is_some_and(|intent| intent.txn == request.txn && intent.at <= request.at);
             if !is_there {
                 // A foreign read, so that the transaction's own tie does not let a late prewrite in.
                 self.cache.raise(&Span::point(key.clone()), request.at, None);
@@ -525,14 +535,22 @@ impl Store {
 
     /// Versions, intents and records, one per line.
     pub fn describe(&self) -> Vec<String> {
-        let show = |value: &Option<Bytes>| value.as_ref().map_or("deleted".to_owned(), |value| value.escape_ascii().to_string());
+        let show = |value: &Option<Bytes>| {
+            value.as_ref().map_or("deleted".to_owned(), |value| value.escape_ascii().to_string())
+        };
         let versions = self.versions.iter().map(|(key, versions)| {
             let each = versions.iter().map(|version| format!("{}{}", show(&version.value), version.at));
             format!("{} = {}", key.escape_ascii(), each.collect::<Vec<_>>().join(", "))
         });
         let intents = self.intents.iter().map(|(key, intent)| {
             let anchor = intent.anchor.escape_ascii();
-            format!("{} = intent {}{} of {}, anchor {anchor}", key.escape_ascii(), show(&intent.mutation.value), intent.at, intent.txn)
+            format!(
+                "{} = intent {}{} of {}, anchor {anchor}",
+                key.escape_ascii(),
+                show(&intent.mutation.value),
+                intent.at,
+                intent.txn
+            )
         });
         let records = self.records.iter().map(|(txn, record)| format!("{txn} is {:?}", record.state));
         versions.chain(intents).chain(records).collect()

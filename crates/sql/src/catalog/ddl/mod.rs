@@ -126,7 +126,7 @@ pub async fn execute(context: DdlContext<'_>, statement: &ast::Ddl) -> SqlResult
 /// Does what the statement says and gives its command tag.
 async fn run(editor: &mut Editor<'_>, statement: &ast::Ddl) -> SqlResult<String> {
     use ast::Ddl;
-    
+
     match statement {
         Ddl::CreateTable(create) => done(create_table::create(editor, create).await, "CREATE TABLE"),
         Ddl::CreateTableAs(create) => create_table_as::create(editor, create).await,

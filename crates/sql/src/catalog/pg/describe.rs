@@ -5,7 +5,8 @@ use expr::Oid;
 use super::deparse;
 use crate::catalog::quote::quote_ident;
 use crate::catalog::{
-    Catalog, ColumnDescriptor, ColumnId, ForeignKeyDescriptor, IndexDescriptor, ReferentialAction, SearchPath, Table, TableDescriptor,
+    Catalog, ColumnDescriptor, ColumnId, ForeignKeyDescriptor, IndexDescriptor, ReferentialAction, SearchPath, Table,
+    TableDescriptor,
 };
 
 fn column_list(table: &TableDescriptor, columns: impl IntoIterator<Item = ColumnId>) -> String {
@@ -39,7 +40,12 @@ pub(crate) fn expression_text(
 }
 
 /// What a column is given where a statement does not mention it: a literal has the column's type.
-pub(crate) fn default_text(catalog: &Catalog, path: &SearchPath, table: &Table, column: &ColumnDescriptor) -> Option<String> {
+pub(crate) fn default_text(
+    catalog: &Catalog,
+    path: &SearchPath,
+    table: &Table,
+    column: &ColumnDescriptor,
+) -> Option<String> {
     let text = column.default.as_ref().or(column.generated.as_ref())?;
     let ty = Some(column.ty.base());
     Some(deparse::expression(catalog, path, Some(table), text, ty, false).unwrap_or_else(|| text.clone()))

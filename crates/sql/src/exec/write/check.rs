@@ -34,7 +34,8 @@ impl Writer {
         let table = self.table();
         let column = table.column(self.format.columns[place]).map_or("", |column| &column.name);
         let relation = &table.name;
-        let message = format!("null value in column \"{column}\" of relation \"{relation}\" violates not-null constraint");
+        let message =
+            format!("null value in column \"{column}\" of relation \"{relation}\" violates not-null constraint");
         SqlError::new("23502", message)
             .with_detail(failing_row(ctx, self, row))
             .on_table(ctx.schema_of(table), &table.name)

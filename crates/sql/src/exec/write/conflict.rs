@@ -64,7 +64,8 @@ impl Conflicts {
             ConflictAction::Update { assignments, condition } => {
                 let places = assignments.iter().map(|(id, _)| format.place(*id)).collect::<Option<Vec<_>>>();
                 Action::Update {
-                    places: places.ok_or_else(|| SqlError::new("XX000", "ON CONFLICT sets a column that is not there"))?,
+                    places: places
+                        .ok_or_else(|| SqlError::new("XX000", "ON CONFLICT sets a column that is not there"))?,
                     exprs: assignments.iter().map(|(_, expr)| expr.clone()).collect(),
                     condition: condition.clone(),
                 }
@@ -214,9 +215,10 @@ impl Conflicts {
         let mut both = old.clone();
         both.extend(proposed);
         if let Some(condition) = condition
-            && !ctx.holds(condition, &both).await? {
-                return Ok(None);
-            }
+            && !ctx.holds(condition, &both).await?
+        {
+            return Ok(None);
+        }
         let values = ctx.compute(exprs, &both).await?;
         Ok(Some(assign(old, places, values)))
     }

@@ -344,9 +344,8 @@ impl Children<'_> {
     /// An index that begins with the referencing columns, and for each of its first columns which of them it is.
     fn index_on(&self, own: &[usize]) -> Option<(&IndexFormat, Vec<usize>)> {
         let format = &self.writer.format;
-        let is_public = |index: &&IndexFormat| {
-            format.table.index(index.id).is_some_and(|index| index.state == IndexState::Public)
-        };
+        let is_public =
+            |index: &&IndexFormat| format.table.index(index.id).is_some_and(|index| index.state == IndexState::Public);
         format.indexes.iter().filter(is_public).find_map(|index| {
             let first = index.key.get(..own.len())?;
             let order = first.iter().map(|(_, place)| own.iter().position(|own| own == place));

@@ -317,13 +317,32 @@ pub struct AlterTable {
 
 #[derive(Clone, Debug)]
 pub enum AlterTableAction {
-    AddColumn { if_not_exists: bool, column: ColumnDefinition },
-    DropColumn { name: Name, if_exists: bool, behavior: DropBehavior },
-    AlterColumn { name: Name, change: ColumnChange },
+    AddColumn {
+        if_not_exists: bool,
+        column: ColumnDefinition,
+    },
+    DropColumn {
+        name: Name,
+        if_exists: bool,
+        behavior: DropBehavior,
+    },
+    AlterColumn {
+        name: Name,
+        change: ColumnChange,
+    },
     AddConstraint(TableConstraint),
-    DropConstraint { name: Name, if_exists: bool, behavior: DropBehavior },
-    ValidateConstraint { name: Name },
-    AlterConstraint { name: Name, deferral: Deferral },
+    DropConstraint {
+        name: Name,
+        if_exists: bool,
+        behavior: DropBehavior,
+    },
+    ValidateConstraint {
+        name: Name,
+    },
+    AlterConstraint {
+        name: Name,
+        deferral: Deferral,
+    },
     SetOptions(Vec<Setting>),
     ResetOptions(Vec<Setting>),
     OwnerTo(RoleName),
@@ -342,12 +361,26 @@ pub enum ColumnChange {
     DropDefault,
     SetNotNull,
     DropNotNull,
-    SetType { ty: TypeName, collation: Option<Vec<Name>>, using: Option<SourceExpr> },
-    AddIdentity { always: bool, options: Vec<SequenceOption> },
+    SetType {
+        ty: TypeName,
+        collation: Option<Vec<Name>>,
+        using: Option<SourceExpr>,
+    },
+    AddIdentity {
+        always: bool,
+        options: Vec<SequenceOption>,
+    },
     /// `SET GENERATED …` and sequence options.
-    SetIdentity { always: Option<bool>, options: Vec<SequenceOption> },
-    DropIdentity { if_exists: bool },
-    DropExpression { if_exists: bool },
+    SetIdentity {
+        always: Option<bool>,
+        options: Vec<SequenceOption>,
+    },
+    DropIdentity {
+        if_exists: bool,
+    },
+    DropExpression {
+        if_exists: bool,
+    },
     /// `SET STATISTICS`, `SET STORAGE`, `SET (…)`, `SET COMPRESSION`: nothing to do here.
     NoEffect(&'static str),
 }

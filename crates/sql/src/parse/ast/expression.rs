@@ -35,18 +35,47 @@ pub enum ExprKind {
     And(Vec<Expr>),
     Or(Vec<Expr>),
     Not(Box<Expr>),
-    IsNull { arg: Box<Expr>, negated: bool },
+    IsNull {
+        arg: Box<Expr>,
+        negated: bool,
+    },
     /// `IS [NOT] TRUE | FALSE | UNKNOWN`; `None` is UNKNOWN.
-    IsBool { arg: Box<Expr>, value: Option<bool>, negated: bool },
-    IsDistinct { left: Box<Expr>, right: Box<Expr>, negated: bool },
+    IsBool {
+        arg: Box<Expr>,
+        value: Option<bool>,
+        negated: bool,
+    },
+    IsDistinct {
+        left: Box<Expr>,
+        right: Box<Expr>,
+        negated: bool,
+    },
     Between(Box<Between>),
     Like(Box<Like>),
-    InList { arg: Box<Expr>, list: Vec<Expr>, negated: bool },
-    InQuery { arg: Box<Expr>, query: Box<Query>, negated: bool },
+    InList {
+        arg: Box<Expr>,
+        list: Vec<Expr>,
+        negated: bool,
+    },
+    InQuery {
+        arg: Box<Expr>,
+        query: Box<Query>,
+        negated: bool,
+    },
     /// `left op ANY|ALL (array)`
-    AnyArray { left: Box<Expr>, operator: OperatorName, array: Box<Expr>, all: bool },
+    AnyArray {
+        left: Box<Expr>,
+        operator: OperatorName,
+        array: Box<Expr>,
+        all: bool,
+    },
     /// `left op ANY|ALL (query)`
-    AnyQuery { left: Box<Expr>, operator: OperatorName, query: Box<Query>, all: bool },
+    AnyQuery {
+        left: Box<Expr>,
+        operator: OperatorName,
+        query: Box<Query>,
+        all: bool,
+    },
     Exists(Box<Query>),
     Subquery(Box<Query>),
     ArrayQuery(Box<Query>),

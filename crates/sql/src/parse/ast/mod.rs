@@ -30,7 +30,9 @@ pub enum Statement {
     Ddl(Box<Ddl>),
     Utility(Box<Utility>),
     /// The grammar knows it, the database does not: 0A000 when it runs.
-    NotSupported { what: String },
+    NotSupported {
+        what: String,
+    },
 }
 
 /// An identifier as it is compared: folded to lower case unless it was quoted.

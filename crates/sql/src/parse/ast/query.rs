@@ -21,7 +21,13 @@ pub struct Query {
 pub enum QueryBody {
     Select(Box<Select>),
     Values(Vec<Vec<Expr>>),
-    SetOperation { kind: SetKind, all: bool, left: Box<Query>, right: Box<Query>, at: At },
+    SetOperation {
+        kind: SetKind,
+        all: bool,
+        left: Box<Query>,
+        right: Box<Query>,
+        at: At,
+    },
     /// A query in parentheses that has clauses of its own.
     Nested(Box<Query>),
 }

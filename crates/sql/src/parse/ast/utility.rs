@@ -7,21 +7,35 @@ use crate::session::CopyFormat;
 #[expect(clippy::large_enum_variant, reason = "there is one for each statement")]
 pub enum Utility {
     /// `is_start`: START TRANSACTION, which says so in its tag.
-    Begin { modes: Vec<TransactionMode>, is_start: bool },
-    Commit { chain: bool },
-    Rollback { chain: bool },
+    Begin {
+        modes: Vec<TransactionMode>,
+        is_start: bool,
+    },
+    Commit {
+        chain: bool,
+    },
+    Rollback {
+        chain: bool,
+    },
     Savepoint(Name),
     Release(Name),
     RollbackTo(Name),
     PrepareTransaction(String),
     CommitPrepared(String),
     RollbackPrepared(String),
-    SetTransaction { modes: Vec<TransactionMode> },
+    SetTransaction {
+        modes: Vec<TransactionMode>,
+    },
     /// `SET TRANSACTION SNAPSHOT 'id'`
     SetTransactionSnapshot(String),
     /// `SET SESSION CHARACTERISTICS AS TRANSACTION …`
-    SetSessionCharacteristics { modes: Vec<TransactionMode> },
-    SetConstraints { names: Vec<ObjectName>, deferred: bool },
+    SetSessionCharacteristics {
+        modes: Vec<TransactionMode>,
+    },
+    SetConstraints {
+        names: Vec<ObjectName>,
+        deferred: bool,
+    },
     Set(SetVariable),
     /// `None`: RESET ALL.
     Reset(Option<String>),
@@ -29,8 +43,15 @@ pub enum Utility {
     Show(Option<String>),
     /// ALTER SYSTEM SET / RESET
     AlterSystem(SetVariable),
-    Prepare { name: Name, types: Vec<TypeName>, statement: Statement },
-    Execute { name: Name, args: Vec<Expr> },
+    Prepare {
+        name: Name,
+        types: Vec<TypeName>,
+        statement: Statement,
+    },
+    Execute {
+        name: Name,
+        args: Vec<Expr>,
+    },
     /// `None`: ALL.
     Deallocate(Option<Name>),
     DeclareCursor(DeclareCursor),
@@ -39,20 +60,52 @@ pub enum Utility {
     CloseCursor(Option<Name>),
     Copy(CopyStatement),
     Discard(Discard),
-    Vacuum { full: bool, analyze: bool, verbose: bool, targets: Vec<MaintenanceTarget> },
-    Analyze { verbose: bool, targets: Vec<MaintenanceTarget> },
-    Cluster { table: Option<ObjectName>, index: Option<Name> },
-    Reindex { kind: ReindexKind, name: Option<ObjectName>, concurrently: bool },
+    Vacuum {
+        full: bool,
+        analyze: bool,
+        verbose: bool,
+        targets: Vec<MaintenanceTarget>,
+    },
+    Analyze {
+        verbose: bool,
+        targets: Vec<MaintenanceTarget>,
+    },
+    Cluster {
+        table: Option<ObjectName>,
+        index: Option<Name>,
+    },
+    Reindex {
+        kind: ReindexKind,
+        name: Option<ObjectName>,
+        concurrently: bool,
+    },
     Checkpoint,
     Listen(Name),
     /// `None`: `*`.
     Unlisten(Option<Name>),
-    Notify { channel: Name, payload: Option<String> },
-    LockTable { tables: Vec<ObjectName>, mode: TableLockMode, nowait: bool },
-    Do { language: Option<Name>, body: String },
-    Call { name: Vec<Name>, args: Vec<Expr> },
+    Notify {
+        channel: Name,
+        payload: Option<String>,
+    },
+    LockTable {
+        tables: Vec<ObjectName>,
+        mode: TableLockMode,
+        nowait: bool,
+    },
+    Do {
+        language: Option<Name>,
+        body: String,
+    },
+    Call {
+        name: Vec<Name>,
+        args: Vec<Expr>,
+    },
     Load(String),
-    SecurityLabel { provider: Option<String>, object: ObjectReference, label: Option<String> },
+    SecurityLabel {
+        provider: Option<String>,
+        object: ObjectReference,
+        label: Option<String>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +184,10 @@ pub struct CopyStatement {
 
 #[derive(Clone, Debug)]
 pub enum CopySource {
-    Table { name: ObjectName, columns: Vec<Name> },
+    Table {
+        name: ObjectName,
+        columns: Vec<Name>,
+    },
     /// A query, or INSERT/UPDATE/DELETE … RETURNING.
     Statement(Box<Statement>),
 }

@@ -98,7 +98,8 @@ impl Reader {
         if flags >> 16 != 0 {
             return Err(bad_format("unrecognized critical flags in COPY file header"));
         }
-        let extension = usize::try_from(extension).map_err(|_| bad_format("invalid COPY file header (missing length)"))?;
+        let extension =
+            usize::try_from(extension).map_err(|_| bad_format("invalid COPY file header (missing length)"))?;
         let Some(rest) = rest.get(extension..) else { return Ok(false) };
         self.start = self.buffer.len() - rest.len();
         self.has_header = true;

@@ -60,10 +60,8 @@ pub(super) fn split(line: &[u8], options: &Options, forced: &Forced, out: &mut F
 /// Appends a value in quotes where it needs them.
 pub(super) fn put(out: &mut Vec<u8>, value: &[u8], options: &Options, force: bool, is_only_column: bool) {
     let is_special = |byte: &u8| *byte == options.delimiter || *byte == options.quote || matches!(byte, b'\n' | b'\r');
-    let needs_quotes = force
-        || value == options.null
-        || (is_only_column && value == b"\\.")
-        || value.iter().any(is_special);
+    let needs_quotes =
+        force || value == options.null || (is_only_column && value == b"\\.") || value.iter().any(is_special);
     if !needs_quotes {
         out.extend_from_slice(value);
         return;

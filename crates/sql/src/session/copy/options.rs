@@ -40,9 +40,10 @@ impl Columns {
     /// One flag for each of the columns that are copied.
     pub fn flags(&self, option: &str, columns: &[String]) -> SqlResult<Vec<bool>> {
         if let Columns::These(names) = self
-            && let Some(name) = names.iter().find(|name| !columns.contains(name)) {
-                return Err(SqlError::new("42P10", format!("{option} column \"{name}\" not referenced by COPY")));
-            }
+            && let Some(name) = names.iter().find(|name| !columns.contains(name))
+        {
+            return Err(SqlError::new("42P10", format!("{option} column \"{name}\" not referenced by COPY")));
+        }
         let is_in = |column: &String| match self {
             Columns::None => false,
             Columns::All => true,
@@ -93,11 +94,8 @@ impl Options {
         if is_csv && delimiter == quote {
             return Err(invalid("COPY delimiter and quote must be different"));
         }
-        let (force_quote, force_not_null, force_null) = (
-            Columns::of(&given.force_quote),
-            Columns::of(&given.force_not_null),
-            Columns::of(&given.force_null),
-        );
+        let (force_quote, force_not_null, force_null) =
+            (Columns::of(&given.force_quote), Columns::of(&given.force_not_null), Columns::of(&given.force_null));
         for (what, columns, in_from) in [
             ("force quote", &force_quote, false),
             ("force not null", &force_not_null, true),
@@ -131,17 +129,7 @@ impl Options {
             return Err(SqlError::not_supported("the option DEFAULT of COPY"));
         }
         let (format, header) = (given.format, given.header);
-        Ok(Options {
-            format,
-            delimiter,
-            null,
-            header,
-            quote,
-            escape,
-            force_quote,
-            force_not_null,
-            force_null,
-        })
+        Ok(Options { format, delimiter, null, header, quote, escape, force_quote, force_not_null, force_null })
     }
 }
 

@@ -81,10 +81,8 @@ impl Session {
 
 /// `SELECT columns FROM ONLY name`.
 fn select(name: &ObjectName, columns: &[Name]) -> Query {
-    let target = |column: &Name| Target {
-        expr: Expr::new(ExprKind::Column(vec![column.clone()]), column.at),
-        alias: None,
-    };
+    let target =
+        |column: &Name| Target { expr: Expr::new(ExprKind::Column(vec![column.clone()]), column.at), alias: None };
     let select = Select {
         distinct: Distinctness::All,
         targets: columns.iter().map(target).collect(),

@@ -40,7 +40,9 @@ pub(crate) fn canonical(definition: &Definition, value: Value, current: &Value) 
             split_identifiers(text).ok_or_else(|| invalid(definition, text).with_detail("List syntax is invalid."))?;
             return Ok(value);
         }
-        "application_name" | "cluster_name" => text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect(),
+        "application_name" | "cluster_name" => {
+            text.chars().map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect()
+        }
         _ => return Ok(value),
     };
     Ok(Value::Text(text.into()))

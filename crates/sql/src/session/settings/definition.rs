@@ -75,9 +75,15 @@ impl Kind {
 pub(crate) enum Unit {
     None,
     /// Units of so many bytes.
-    Bytes { each: i64, name: &'static str },
+    Bytes {
+        each: i64,
+        name: &'static str,
+    },
     /// Units of so many milliseconds.
-    Time { each_ms: i64, name: &'static str },
+    Time {
+        each_ms: i64,
+        name: &'static str,
+    },
 }
 
 impl Unit {
@@ -113,7 +119,8 @@ pub(crate) fn definitions() -> &'static [Definition] {
 /// Names are compared without regard to case.
 pub(crate) fn find(name: &str) -> Option<SettingId> {
     let lower = name.to_ascii_lowercase();
-    let at = DEFINITIONS.binary_search_by(|definition| definition.name.to_ascii_lowercase().as_str().cmp(&lower)).ok()?;
+    let at =
+        DEFINITIONS.binary_search_by(|definition| definition.name.to_ascii_lowercase().as_str().cmp(&lower)).ok()?;
     Some(SettingId(at as u16))
 }
 

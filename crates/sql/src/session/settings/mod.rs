@@ -229,7 +229,8 @@ impl Settings {
 
     /// Back to a savepoint, or to the transaction's begin.
     pub fn restore(&mut self, mark: Layers) {
-        let unchanged = Arc::ptr_eq(&mark.session, &self.layers.session) && Arc::ptr_eq(&mark.local, &self.layers.local);
+        let unchanged =
+            Arc::ptr_eq(&mark.session, &self.layers.session) && Arc::ptr_eq(&mark.local, &self.layers.local);
         if !unchanged {
             self.layers = mark;
             self.refresh();
@@ -267,7 +268,8 @@ pub(crate) fn set_text(name: &str, values: &[SettingValue]) -> SqlResult<String>
 /// With quotes unless it reads the same without.
 pub(crate) fn quote_identifier(name: &str) -> String {
     let mut chars = name.chars();
-    let plain = matches!(chars.next(), Some('a'..='z' | '_')) && chars.all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_'));
+    let plain =
+        matches!(chars.next(), Some('a'..='z' | '_')) && chars.all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_'));
     if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
@@ -288,9 +290,8 @@ fn check_custom(name: &str) -> SqlResult<()> {
     if name.split('.').all(is_part) {
         return Ok(());
     }
-    Err(SqlError::new("42602", format!("invalid configuration parameter name \"{name}\"")).with_detail(
-        "Custom parameter names must be two or more simple identifiers separated by dots.",
-    ))
+    Err(SqlError::new("42602", format!("invalid configuration parameter name \"{name}\""))
+        .with_detail("Custom parameter names must be two or more simple identifiers separated by dots."))
 }
 
 fn built_in() -> &'static [Value] {

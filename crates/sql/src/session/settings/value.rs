@@ -76,8 +76,7 @@ pub(crate) fn parse_bool(text: &str) -> Option<bool> {
 /// In bytes, the largest first.
 const BYTES: [(&str, i64); 5] = [("TB", 1 << 40), ("GB", 1 << 30), ("MB", 1 << 20), ("kB", 1 << 10), ("B", 1)];
 /// In milliseconds.
-const TIMES: [(&str, i64); 5] =
-    [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000), ("ms", 1)];
+const TIMES: [(&str, i64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000), ("ms", 1)];
 
 fn scaled(value: i64, units: &[(&str, i64)]) -> String {
     let fit = units.iter().find(|(_, each)| value % each == 0);
@@ -87,9 +86,7 @@ fn scaled(value: i64, units: &[(&str, i64)]) -> String {
 
 /// A number with a unit behind it, in the setting's own unit.
 fn parse_scaled(definition: &Definition, text: &str, unit: Unit) -> SqlResult<f64> {
-    let invalid = || {
-        SqlError::new("22023", format!("invalid value for parameter \"{}\": \"{text}\"", definition.name))
-    };
+    let invalid = || SqlError::new("22023", format!("invalid value for parameter \"{}\": \"{text}\"", definition.name));
     let trimmed = text.trim();
     let digits_end = number_length(trimmed);
     let (number, suffix) = (&trimmed[..digits_end], trimmed[digits_end..].trim());
@@ -198,7 +195,10 @@ mod tests {
         assert_eq!(set("work_mem", "64MB"), "65536 64MB");
         assert_eq!(set("work_mem", "1500 kB"), "1500 1500kB");
         assert_eq!(set("work_mem", "1.5MB"), "1536 1536kB");
-        assert_eq!(set("work_mem", "1"), "1 kB is outside the valid range for parameter \"work_mem\" (64 kB .. 2147483647 kB)");
+        assert_eq!(
+            set("work_mem", "1"),
+            "1 kB is outside the valid range for parameter \"work_mem\" (64 kB .. 2147483647 kB)"
+        );
         assert_eq!(set("work_mem", "1 m"), "invalid value for parameter \"work_mem\": \"1 m\"");
         assert_eq!(set("statement_timeout", "5s"), "5000 5s");
         assert_eq!(set("statement_timeout", "90s"), "90000 90s");

@@ -110,7 +110,9 @@ impl Position<'_> {
             }
             FetchDirection::Forward(count) if count > 0 => self.forward(count as u64).await,
             FetchDirection::Backward(count) if count < 0 => self.forward(count.unsigned_abs()).await,
-            FetchDirection::Forward(count) | FetchDirection::Backward(count) => self.backward(count.unsigned_abs()).await,
+            FetchDirection::Forward(count) | FetchDirection::Backward(count) => {
+                self.backward(count.unsigned_abs()).await
+            }
             FetchDirection::Absolute(to) if to >= 0 => self.go_to(to as u64).await,
             FetchDirection::Absolute(to) => {
                 while !self.forward(STEP as u64).await?.is_empty() {}

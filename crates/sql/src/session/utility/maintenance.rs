@@ -74,7 +74,9 @@ impl Session {
             Utility::SetTransactionSnapshot(_) => Err(SqlError::not_supported("SET TRANSACTION SNAPSHOT")),
             Utility::Do { .. } => Err(SqlError::not_supported("DO")),
             Utility::Call { .. } => Err(SqlError::not_supported("CALL")),
-            Utility::SecurityLabel { .. } => Err(SqlError::new("22023", "no security label providers have been loaded")),
+            Utility::SecurityLabel { .. } => {
+                Err(SqlError::new("22023", "no security label providers have been loaded"))
+            }
             other => unreachable!("not a maintenance statement: {other:?}"),
         }
     }

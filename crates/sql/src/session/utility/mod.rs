@@ -12,10 +12,10 @@ pub(super) use maintenance::{require_copyable, require_table};
 
 use expr::{Datum, EvalContext, SqlType};
 
+use super::Session;
 use super::answer::Answer;
 use super::prepared::Prepared;
 use super::run::{Columns, Limit, Outcome, Place};
-use super::Session;
 use crate::parse::ast::{Statement, Utility};
 use crate::plan::Field;
 use crate::{SqlError, SqlResult};
@@ -123,7 +123,12 @@ pub(super) fn text_field(name: &str) -> Field {
 }
 
 /// Sends rows of text.
-async fn send_texts(answer: &mut Answer<'_>, fields: Vec<Field>, rows: Vec<Vec<String>>, tag: &str) -> SqlResult<Outcome> {
+async fn send_texts(
+    answer: &mut Answer<'_>,
+    fields: Vec<Field>,
+    rows: Vec<Vec<String>>,
+    tag: &str,
+) -> SqlResult<Outcome> {
     let rows = rows.into_iter().map(|row| row.into_iter().map(|text| Datum::text(text.as_str())).collect()).collect();
     answer.rows(&fields, rows, &EvalContext::detached()).await?;
     Ok(Outcome { tag: tag.to_owned(), columns: Columns::Own(fields) })

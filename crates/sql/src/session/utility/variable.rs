@@ -3,12 +3,12 @@
 use super::{send_texts, text_field};
 use crate::parse::ast::SetVariable;
 use crate::plan::Field;
+use crate::session::Session;
 use crate::session::answer::Answer;
 use crate::session::block::warning;
 use crate::session::run::{Limit, Outcome};
 use crate::session::settings::{self, SettingId, Value};
 use crate::session::state::Identity;
-use crate::session::Session;
 use crate::{SqlError, SqlResult};
 
 impl Session {
