@@ -207,7 +207,7 @@ impl Progress {
     fn advance(&self, totals: &Totals) {
         self.bar.set_message(totals.brief());
         self.bar.inc(1);
-        if !self.is_terminal && totals.seeds() % self.seeds.div_ceil(10) == 0 {
+        if !self.is_terminal && totals.seeds().is_multiple_of(self.seeds.div_ceil(10)) {
             eprintln!("{} of {} seeds, {}", totals.seeds(), self.seeds, totals.brief());
         }
     }

@@ -123,7 +123,7 @@ impl Seeker<'_> {
         if others.is_empty() {
             return Err(NodeError::Config("--join names no other node than this one".into()));
         }
-        let mut waiting = Waiting { env: &self.env, told: None };
+        let mut waiting = Waiting { env: self.env, told: None };
         loop {
             let mut tried = Vec::new();
             for address in &others {
@@ -174,7 +174,7 @@ impl Seeker<'_> {
         };
         let others: Vec<&String> = addresses.iter().filter(|address| !self.is_us(address)).collect();
         let deadline = self.env.now() + self.config.join_timeout;
-        let mut waiting = Waiting { env: &self.env, told: None };
+        let mut waiting = Waiting { env: self.env, told: None };
         loop {
             let answers = futures::future::join_all(others.iter().map(|address| self.hello(address))).await;
             let mut silent = Vec::new();

@@ -21,10 +21,18 @@ impl Binder<'_> {
                 return Err(self.error_at(at, "42P20", "window function calls cannot be nested"));
             }
             Clause::AggregateArguments => {
-                return Err(self.error_at(at, "42803", "aggregate function calls cannot contain window function calls"));
+                return Err(self.error_at(
+                    at,
+                    "42803",
+                    "aggregate function calls cannot contain window function calls",
+                ));
             }
             other => {
-                return Err(self.error_at(at, "42P20", format!("window functions are not allowed in {}", other.name())));
+                return Err(self.error_at(
+                    at,
+                    "42P20",
+                    format!("window functions are not allowed in {}", other.name()),
+                ));
             }
         }
         if call.distinct {
