@@ -13,6 +13,7 @@
 mod admin;
 mod check_keys;
 mod commit_one_range;
+mod lock;
 mod prewrite;
 mod read;
 mod record;

@@ -398,8 +398,7 @@ impl Locking<'_> {
 
     /// `false`: the row is skipped.
     async fn lock_key(&mut self, key: &Key) -> KvResult<bool> {
-        let replica = &self.request.replica;
-        match replica.locks.acquire(self.txn, self.request.from, key, self.lock.mode, self.lock.wait).await {
+        match self.request.lock(self.txn, key, self.lock.mode, self.lock.wait).await {
             Ok(waited) => self.waited |= waited,
             Err(KvError::LockNotAvailable { timed_out: false, .. }) if self.lock.wait == LockWait::SkipLocked => {
                 return Ok(false);

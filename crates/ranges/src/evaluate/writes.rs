@@ -80,7 +80,7 @@ impl Evaluation<'_> {
         let was_held = self.replica.locks.holds(txn, key, LockMode::KeyShare);
         let timeout = Some(self.shared.env.knobs().range_unavailable);
         let block = rpc::range::LockWait::Block { timeout };
-        match self.replica.locks.acquire(txn, self.from, key, mode, block).await {
+        match self.lock(txn, key, mode, block).await {
             Ok(_) => {
                 if !was_held {
                     own.add(key);
@@ -107,7 +107,7 @@ impl Evaluation<'_> {
     }
 
     /// KEY SHARE stands beside writes that leave the key as it is (rule 20).
-    fn foreign_intent(&self, key: &Key, txn: TxnId, mode: LockMode) -> Option<crate::intents::IntentHead> {
+    pub(super) fn foreign_intent(&self, key: &Key, txn: TxnId, mode: LockMode) -> Option<crate::intents::IntentHead> {
         let intent = self.replica.intents.get(key).filter(|intent| intent.txn != txn)?;
         (mode != LockMode::KeyShare || intent.changes_key).then_some(intent)
     }

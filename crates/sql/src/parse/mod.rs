@@ -16,12 +16,14 @@ mod dml;
 mod expression;
 pub mod keyword;
 mod lexer;
+mod objects;
 mod query;
 #[cfg(test)]
 mod tests;
 mod types;
 mod utility;
 mod utility_copy;
+mod window;
 
 use std::ops::Range;
 

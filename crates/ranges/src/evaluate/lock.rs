@@ -1,0 +1,50 @@
+//! Waiting for a row lock without trusting that its holder lives.
+//!
+//! A lock goes when its transaction's coordinator ends it, or when the intents of the transaction are resolved. A prewrite
+//! that was delayed on its way may come to a new leader after both: it then holds a lock and an intent for a transaction that is
+//! long aborted. A reader that meets the intent asks the anchor and resolves it. So does whoever waits for the lock: a queue
+//! alone would hold it for ever.
+
+use std::time::Duration;
+
+use env::probe;
+use keyspace::{Key, TxnId};
+use rpc::range::{LockMode, LockWait};
+use rpc::{KvError, KvResult};
+
+use super::{Evaluation, Patience, recovery};
+
+/// Between two looks at what the holder has written.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+impl Evaluation<'_> {
+    /// Locks `key`, in line behind those who came before. Says whether it had to wait.
+    ///
+    /// # Errors
+    /// Those of [`Locks::acquire`](crate::locks::Locks::acquire).
+    pub async fn lock(&self, txn: TxnId, key: &Key, mode: LockMode, wait: LockWait) -> KvResult<bool> {
+        let acquired = self.replica.locks.acquire(txn, self.from, key, mode, wait);
+        let watched = self.settle_holders(txn, key, mode);
+        tokio::select! {
+            biased;
+            acquired = acquired => acquired,
+            deadlock = watched => Err(deadlock),
+        }
+    }
+
+    /// Resolves what holders of the lock have written, once they are decided, as often as there is something. Ends only when
+    /// the wait was chosen as the victim of a deadlock.
+    async fn settle_holders(&self, txn: TxnId, key: &Key, mode: LockMode) -> KvError {
+        loop {
+            if let Some(intent) = self.foreign_intent(key, txn, mode) {
+                match recovery::settle(self, key, &key.successor(), intent, Some(txn), Patience::Wait).await {
+                    Err(deadlock @ KvError::Deadlock { .. }) => return deadlock,
+                    Ok(()) => probe!("a_waiter_settled_what_the_holder_wrote"),
+                    // The anchor cannot be reached: later, perhaps.
+                    Err(_) => {}
+                }
+            }
+            self.shared.env.sleep(LOOK_AGAIN).await;
+        }
+    }
+}
