@@ -159,6 +159,6 @@ async fn what_cannot_start_says_why() {
     let Err(error) = sockets.start(folder.path(), config, env()).await else { panic!("nobody is there") };
     assert_eq!(
         error.to_string(),
-        "could not join a cluster within 0 s: nobody answers at 127.0.0.1:1: Connection refused (os error 111)"
+        "could not join a cluster within 0 s: nobody answers at 127.0.0.1:1: Connection refused (os error 111); is a node running at each address of --join?"
     );
 }

@@ -152,7 +152,7 @@ fn columns_and_their_defaults() {
         shown,
         [
             "id|nextval('item_id_seq'::regclass)|integer|NULL|0",
-            "name|'x'|character varying|10|NULL",
+            "name|'x'::character varying|character varying|10|NULL",
             "price|NULL|numeric|NULL|2",
             "n|NULL|integer|NULL|0",
         ]
