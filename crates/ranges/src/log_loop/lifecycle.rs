@@ -164,6 +164,7 @@ impl LogLoop {
         // Locks go along where the leader stays; elsewhere they are validated at commit. Reads of the past are
         // covered by the fresh low-water mark that each new leader starts with.
         left_replica.locks.split_into(&at, &peer.replica.locks);
+        peer.inherits_locks_in = led_here.then(|| peer.consensus.term() + 1);
         if led_here && let Err(defect) = peer.consensus.campaign() {
             self.quarantine(range, &defect);
         }

@@ -30,6 +30,8 @@ pub struct Peer {
     paused_until: Option<u64>,
     /// The term in which the range may be served from here: its low-water mark is set.
     pub may_serve: Option<u64>,
+    /// The term in which the locks that a split moved here are the leader's own.
+    pub inherits_locks_in: Option<u64>,
     /// Nodes of replicas, of those that are about to leave too.
     addresses: BTreeMap<ReplicaId, NodeId>,
     /// Ticks of this replica, and at which of them each other one was heard of last. (raft forgets whom it has
@@ -84,6 +86,7 @@ impl Peer {
             halted: None,
             paused_until: None,
             may_serve: None,
+            inherits_locks_in: None,
             addresses: BTreeMap::new(),
             ticks: 0,
             heard: BTreeMap::new(),
@@ -290,6 +293,10 @@ impl Peer {
     }
 
     pub fn win_leadership(&mut self) {
+        // Whoever led in between has ended transactions whose locks a split had moved here.
+        if self.inherits_locks_in.take() != Some(self.consensus.term()) {
+            self.replica.locks.clear();
+        }
         assert!(self.in_flight.is_empty(), "a new leader has proposed nothing yet");
         self.sequence = 0;
     }
