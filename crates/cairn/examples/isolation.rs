@@ -28,13 +28,8 @@ async fn main() -> ExitCode {
         match run_one(url, level, folder, out, name).await {
             Ok((list, stopped)) => {
                 let count = |likeness| list.iter().filter(|one| **one == likeness).count();
-                let counts = [
-                    Likeness::Equal,
-                    Likeness::Waits,
-                    Likeness::OtherStep,
-                    Likeness::NoFailure,
-                    Likeness::Different,
-                ];
+                let counts =
+                    [Likeness::Equal, Likeness::Waits, Likeness::OtherStep, Likeness::NoFailure, Likeness::Different];
                 let counts = counts.map(count);
                 let columns: String = counts.iter().map(|count| format!(" {count:>6}")).collect();
                 println!("{name:<36}{columns} {}", stopped.unwrap_or_default().trim_end());
@@ -46,7 +41,10 @@ async fn main() -> ExitCode {
             Err(why) => println!("{name:<36} {why}"),
         }
     }
-    println!("{alike} of {} specs alike, {whole} equal to the letter; {right} of {all} permutations equal", names.len());
+    println!(
+        "{alike} of {} specs alike, {whole} equal to the letter; {right} of {all} permutations equal",
+        names.len()
+    );
     ExitCode::from(u8::from(alike < names.len()))
 }
 

@@ -116,6 +116,7 @@ impl Node {
         placement.start();
 
         let oracle = Arc::new(ClusterOracle(placement.clone()));
+        let seen_network = network.clone();
         let txn =
             TxnClient::new(env.clone(), place.node, network, oracle, Arc::new(directory)).with_scratch(home.scratch());
         let sql = sql::session::Server::new(sql::session::ServerConfig {
@@ -125,7 +126,14 @@ impl Node {
             version: config.version.clone(),
             memory: Budget::new(config.statement_memory_bytes),
         });
-        sql.register_cluster(Arc::new(ClusterSight(placement.clone())));
+        sql.register_cluster(Arc::new(ClusterSight {
+            env: env.clone(),
+            node: place.node,
+            store: store.clone(),
+            placement: placement.clone(),
+            neighbours: neighbours.clone(),
+            network: seen_network,
+        }));
         let contact = Arc::new(Contact::default());
         let (ready, stopping) = (watch::Sender::new(false), watch::Sender::new(false));
         let heartbeat = Heartbeat {

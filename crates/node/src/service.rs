@@ -75,6 +75,7 @@ impl Membership {
                 self.store.create_replica(range, replica).await?;
                 Ok(ClusterReply::Done)
             }
+            ClusterRequest::Waits => Ok(ClusterReply::Waits { edges: self.store.wait_edges() }),
             ClusterRequest::StandingWaits { edges } => {
                 Ok(ClusterReply::Waits { edges: self.store.standing_waits(&edges) })
             }

@@ -1,25 +1,46 @@
 //! What `cairn.nodes` and `cairn.ranges` show: the cluster as the leader of the system range sees it.
 
-use env::BoxFuture;
-use keyspace::{TableId, table_span};
-use placement::Placement;
-use rpc::cluster::{ClusterReply, ClusterRequest, NodeInfo, RangeSurvey, Survey};
+use std::sync::Arc;
+
+use env::{BoxFuture, Env};
+use futures::future::join_all;
+use keyspace::{NodeId, TableId, table_span};
+use placement::{Neighbours, Placement};
+use ranges::Store;
+use rpc::cluster::{ClusterReply, ClusterRequest, NodeInfo, RangeSurvey, Survey, WaitEdge};
 use rpc::range::ReplicaRole;
-use sql::catalog::providers::{ClusterView, NodeRow, RangeRow};
+use rpc::{Network, Request, Response};
+use sql::catalog::providers::{ClusterView, NodeRow, RangeRow, WaitRow};
 use sql::{SqlError, SqlResult};
 
-pub struct ClusterSight(pub Placement);
+pub struct ClusterSight {
+    pub env: Env,
+    pub node: NodeId,
+    pub store: Store,
+    pub placement: Placement,
+    pub neighbours: Neighbours,
+    pub network: Arc<dyn Network>,
+}
 
 impl ClusterSight {
     async fn survey(&self) -> SqlResult<Survey> {
-        if let Some(survey) = self.0.survey() {
+        if let Some(survey) = self.placement.survey() {
             return Ok(survey);
         }
-        match self.0.leader().ask(|| ClusterRequest::Survey).await {
+        match self.placement.leader().ask(|| ClusterRequest::Survey).await {
             Ok(ClusterReply::Survey(survey)) => Ok(survey),
             Ok(_) => Err(SqlError::new("XX000", "the system range gave an answer of another kind")),
             Err(error) => Err(SqlError::new("57P03", error.to_string())
                 .with_hint("A quorum of replicas must be up; see cairn status.")),
+        }
+    }
+
+    /// What another node says; nothing if it does not answer.
+    async fn waits_at(&self, node: NodeId) -> Vec<WaitEdge> {
+        let call = self.network.call(node, Request::Cluster(ClusterRequest::Waits));
+        match self.env.timeout(self.env.knobs().node_heartbeat, call).await {
+            Some(Ok(Response::Cluster(Ok(ClusterReply::Waits { edges })))) => edges,
+            _ => Vec::new(),
         }
     }
 }
@@ -36,9 +57,18 @@ impl ClusterView for ClusterSight {
         Box::pin(async move { Ok(self.survey().await?.ranges.iter().map(range_row).collect()) })
     }
 
+    fn waits(&self) -> BoxFuture<'_, SqlResult<Vec<WaitRow>>> {
+        Box::pin(async move {
+            let others = self.neighbours.list().into_iter().map(|info| info.node).filter(|node| *node != self.node);
+            let told = join_all(others.map(|node| self.waits_at(node))).await;
+            let edges = self.store.wait_edges().into_iter().chain(told.into_iter().flatten());
+            Ok(edges.map(|edge| WaitRow { waiter: edge.waiter, holder: edge.holder }).collect())
+        })
+    }
+
     fn stored_bytes(&self, storage: TableId) -> u64 {
         let span = table_span(storage);
-        let ranges = self.0.survey().map_or_else(Vec::new, |survey| survey.ranges);
+        let ranges = self.placement.survey().map_or_else(Vec::new, |survey| survey.ranges);
         ranges.iter().filter(|range| span.contains_span(&range.descriptor.span)).map(|range| range.size_bytes).sum()
     }
 }

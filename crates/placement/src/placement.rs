@@ -160,6 +160,7 @@ impl Shared {
                 Ok(ClusterReply::Done)
             }
             ClusterRequest::StandingWaits { .. }
+            | ClusterRequest::Waits
             | ClusterRequest::BreakWait { .. }
             | ClusterRequest::CreateReplica { .. }
             | ClusterRequest::Hello { .. } => {

@@ -24,6 +24,8 @@ pub enum ClusterRequest {
     Survey,
     /// Edges of the waits-for graph as one node sees them now (rule 10).
     WaitsFor { edges: Vec<WaitEdge> },
+    /// To a node: every wait that stands there now.
+    Waits,
     /// To a node: which of these waits, of those it reported, still stand?
     StandingWaits { edges: Vec<WaitEdge> },
     /// To a node: end this wait with [`KvError::Deadlock`](crate::KvError::Deadlock), if it still stands. `cycle`

@@ -105,7 +105,8 @@ impl Tester {
     async fn run_all(&mut self, spec: &Spec, name: &str) -> Result<(), String> {
         let out = &mut self.out;
         writeln!(out, "Parsed test spec with {} sessions", spec.sessions.len()).expect("text grows");
-        let control = Connection::open(self.config.clone().application_name(format!("isolation/{name}/control"))).await?;
+        let control =
+            Connection::open(self.config.clone().application_name(format!("isolation/{name}/control"))).await?;
         let mut sessions = Vec::new();
         for session in &spec.sessions {
             let name = format!("isolation/{name}/{}", session.name);
@@ -147,7 +148,9 @@ impl Tester {
                 self.show_notices(stage, at);
                 match done {
                     Ok(rows) => self.out.push_str(&rows),
-                    Err(why) => write!(self.out, "teardown of session {} failed: {why}", session.name).expect("text grows"),
+                    Err(why) => {
+                        write!(self.out, "teardown of session {} failed: {why}", session.name).expect("text grows")
+                    }
                 }
             }
         }
@@ -166,7 +169,8 @@ impl Tester {
             let session = entry.id.session;
             // A session that is still blocked on an earlier step is waited for.
             while let Some(busy) = stage.active[session] {
-                let at = waiting.iter().position(|step| step.entry.id == busy).expect("a busy session has a waiting step");
+                let at =
+                    waiting.iter().position(|step| step.entry.id == busy).expect("a busy session has a waiting step");
                 let mut step = waiting.remove(at);
                 if !self.is_complete(stage, &mut step, Look::ToTheEnd).await? {
                     // Done, but held back by a marker.
@@ -192,7 +196,12 @@ impl Tester {
     }
 
     /// Reports the steps that have ended; again while that may release others.
-    async fn complete(&mut self, stage: &mut Stage<'_>, waiting: &mut Vec<Launched<'_>>, look: Look) -> Result<(), String> {
+    async fn complete(
+        &mut self,
+        stage: &mut Stage<'_>,
+        waiting: &mut Vec<Launched<'_>>,
+        look: Look,
+    ) -> Result<(), String> {
         loop {
             let before = waiting.len();
             let mut at = 0;
@@ -211,7 +220,12 @@ impl Tester {
     }
 
     /// Waits for the end of a step, or until it is known to be blocked; reports it.
-    async fn is_complete(&mut self, stage: &mut Stage<'_>, step: &mut Launched<'_>, look: Look) -> Result<bool, String> {
+    async fn is_complete(
+        &mut self,
+        stage: &mut Stage<'_>,
+        step: &mut Launched<'_>,
+        look: Look,
+    ) -> Result<bool, String> {
         let (id, session) = (step.entry.id, step.entry.id.session);
         let (name, sql) = (&stage.spec.step(id).name, &stage.spec.step(id).sql);
         let mut is_blocked = look == Look::First && step.entry.blockers.contains(&Blocker::Once);
@@ -264,7 +278,8 @@ impl Tester {
             let sender = sender.map_or_else(|| format!("PID {pid}"), |at| stage.spec.sessions[at].name.clone());
             let (name, channel, payload) =
                 (&stage.spec.sessions[session].name, notification.channel(), notification.payload());
-            writeln!(self.out, "{name}: NOTIFY \"{channel}\" with payload \"{payload}\" from {sender}").expect("text grows");
+            writeln!(self.out, "{name}: NOTIFY \"{channel}\" with payload \"{payload}\" from {sender}")
+                .expect("text grows");
         }
     }
 }

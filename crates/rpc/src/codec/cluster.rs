@@ -16,6 +16,7 @@ wire_enum!(ClusterRequest {
     10 => Hello { cluster, protocol, address },
     11 => StandingWaits { edges },
     12 => BreakWait { edge, cycle },
+    13 => Waits,
 });
 wire_enum!(ClusterReply {
     1 => Timestamps(reply),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use env::BoxFuture;
 use expr::Oid;
-use keyspace::{Key, TableId};
+use keyspace::{Key, TableId, TxnId};
 
 use crate::SqlResult;
 
@@ -20,6 +20,11 @@ pub struct Views {
 pub trait ClusterView: Send + Sync {
     fn nodes(&self) -> BoxFuture<'_, SqlResult<Vec<NodeRow>>>;
     fn ranges(&self) -> BoxFuture<'_, SqlResult<Vec<RangeRow>>>;
+
+    /// Who waits for whom, on all nodes that can be reached.
+    fn waits(&self) -> BoxFuture<'_, SqlResult<Vec<WaitRow>>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 
     /// About how many bytes are stored under a storage id, as far as this node has heard; no message is sent.
     fn stored_bytes(&self, storage: TableId) -> u64 {
@@ -38,6 +43,12 @@ pub struct NodeRow {
     pub silent_ms: u64,
     pub replicas: u64,
     pub leaders: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitRow {
+    pub waiter: TxnId,
+    pub holder: TxnId,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

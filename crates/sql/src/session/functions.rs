@@ -47,8 +47,14 @@ struct Asks {
 #[derive(Clone, Debug)]
 enum Ask {
     NextValue(Oid),
-    SetValue { sequence: Oid, value: i64, is_called: bool },
+    SetValue {
+        sequence: Oid,
+        value: i64,
+        is_called: bool,
+    },
     Sleep(Duration),
+    /// The sessions that this one waits for.
+    Blockers(u32),
 }
 
 /// The state of the error that stops an evaluation; never seen outside.
@@ -105,6 +111,13 @@ impl Functions {
             Ask::Sleep(duration) => {
                 ctx.shared.env.sleep(duration).await;
                 Datum::text("")
+            }
+            Ask::Blockers(session) => {
+                let waits = match &self.server.views().cluster {
+                    Some(cluster) => cluster.waits().await?,
+                    None => Vec::new(),
+                };
+                int4_array(self.server.sessions.blockers(session, &waits))
             }
             Ask::NextValue(sequence) => Datum::Int8(self.draw(sequence).await?),
             Ask::SetValue { sequence, value, is_called } => {
@@ -230,6 +243,19 @@ pub(super) fn flag(value: Option<&&Datum>, default: bool) -> bool {
     }
 }
 
+fn int4_array(list: Vec<u32>) -> Datum {
+    let elements: Vec<Datum> = list.into_iter().map(|value| Datum::Int4(value as i32)).collect();
+    let dimensions = if elements.is_empty() { Vec::new() } else { vec![(elements.len() as i32, 1)] };
+    Datum::Array(Arc::new(expr::ArrayValue { element: SqlType::INT4, dimensions, elements }))
+}
+
+fn elements(value: &Datum) -> &[Datum] {
+    match value {
+        Datum::Array(array) => &array.elements,
+        _ => &[],
+    }
+}
+
 fn names(list: Vec<String>) -> Datum {
     let elements: Vec<Datum> = list.into_iter().map(Datum::text).collect();
     let dimensions = if elements.is_empty() { Vec::new() } else { vec![(elements.len() as i32, 1)] };
@@ -284,6 +310,13 @@ impl Environment for Functions {
                     _ => 0.0,
                 };
                 self.ask(Ask::Sleep(Duration::from_secs_f64(seconds)))?
+            }
+            "pg_blocking_pids" => self.ask(Ask::Blockers(oid(args[0])))?,
+            // Isolation tests ask whether one session waits for one of some others.
+            "pg_isolation_test_session_is_blocked" => {
+                let blockers = self.ask(Ask::Blockers(oid(args[0])))?;
+                let others: Vec<i64> = elements(args[1]).iter().map(integer).collect();
+                Datum::Bool(elements(&blockers).iter().any(|blocker| others.contains(&integer(blocker))))
             }
             "pg_is_in_recovery" => Datum::Bool(false),
             "inet_client_addr" | "inet_server_addr" | "inet_server_port" => Datum::Null,

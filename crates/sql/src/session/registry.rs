@@ -1,13 +1,13 @@
 //! The open sessions of a node, as `pg_stat_activity` and its relatives show them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
 use super::settings::{self, Kind, SettingId, Value};
 use super::state::SessionState;
-use crate::catalog::providers::{ActivityRow, CursorRow, PreparedRow, SessionView, SettingRow};
+use crate::catalog::providers::{ActivityRow, CursorRow, PreparedRow, SessionView, SettingRow, WaitRow};
 
 #[derive(Default)]
 pub(crate) struct Registry(Mutex<BTreeMap<u32, Weak<SessionState>>>);
@@ -23,6 +23,15 @@ impl Registry {
 
     pub fn len(&self) -> usize {
         self.0.lock().len()
+    }
+
+    /// The sessions of this node whose transactions are in the way of that of `session`.
+    pub fn blockers(&self, session: u32, waits: &[WaitRow]) -> Vec<u32> {
+        let Some(waiter) = self.find(session).map(|session| session.txn()) else { return Vec::new() };
+        let holders: BTreeSet<_> = waits.iter().filter(|wait| wait.waiter == waiter).map(|wait| wait.holder).collect();
+        let sessions = self.0.lock();
+        let holds = |state: &Weak<SessionState>| state.upgrade().is_some_and(|state| holders.contains(&state.txn()));
+        sessions.iter().filter(|(_, state)| holds(state)).map(|(id, _)| *id).collect()
     }
 
     fn find(&self, session: u32) -> Option<Arc<SessionState>> {

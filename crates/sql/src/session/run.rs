@@ -273,6 +273,7 @@ impl Session {
                     lock_timeout,
                 };
                 let txn = limit.run(self.server.config.txn.begin(options)).await?;
+                self.state.set_txn(txn.id());
                 let used = UsedTables::new(self.server.catalogs.clone());
                 txn.set_schema_guard(used.clone());
                 let open = Open { txn: Arc::new(txn), used, row_ids: Arc::default() };

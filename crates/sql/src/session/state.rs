@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use expr::Oid;
+use keyspace::TxnId;
 use parking_lot::Mutex;
 
 use super::Notice;
@@ -21,6 +23,8 @@ pub(crate) struct SessionState {
     pub client_address: Option<SocketAddr>,
     /// Microseconds since 2000.
     pub started_at: i64,
+    /// The transaction that runs, or ran last; 0 is none.
+    txn: AtomicU64,
     inner: Mutex<Inner>,
 }
 
@@ -86,7 +90,15 @@ impl SessionState {
             drawn: BTreeMap::new(),
             last_drawn: None,
         };
-        SessionState { id, user, database, client_address, started_at, inner: Mutex::new(inner) }
+        SessionState {
+            id,
+            user,
+            database,
+            client_address,
+            started_at,
+            txn: AtomicU64::new(0),
+            inner: Mutex::new(inner),
+        }
     }
 
     pub fn settings<T>(&self, ask: impl FnOnce(&mut Settings) -> T) -> T {
@@ -117,6 +129,14 @@ impl SessionState {
     }
 
     // ---- what others see ----
+
+    pub fn set_txn(&self, txn: TxnId) {
+        self.txn.store(txn.0, Ordering::Relaxed);
+    }
+
+    pub fn txn(&self) -> TxnId {
+        TxnId(self.txn.load(Ordering::Relaxed))
+    }
 
     pub fn activity(&self) -> Activity {
         self.inner.lock().activity.clone()
