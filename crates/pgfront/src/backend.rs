@@ -2,7 +2,7 @@
 
 use bytes::BufMut;
 use sql::plan::Field;
-use sql::session::{CopyFormat, TransactionStatus};
+use sql::session::{CopyFormat, Notification, TransactionStatus};
 use sql::{SqlError, SqlFailure};
 
 /// Appends one message: type byte, length (filled in afterwards), body.
@@ -116,6 +116,14 @@ pub(crate) fn error(out: &mut Vec<u8>, error: &SqlError) {
 
 pub(crate) fn notice(out: &mut Vec<u8>, severity: &str, error: &SqlError) {
     message(out, b'N', |out| failure(out, severity, &error.0));
+}
+
+pub(crate) fn notification(out: &mut Vec<u8>, notification: &Notification) {
+    message(out, b'A', |out| {
+        out.put_u32(notification.sender);
+        put_text(out, &notification.channel);
+        put_text(out, &notification.payload);
+    });
 }
 
 fn failure(out: &mut Vec<u8>, severity: &str, failure: &SqlFailure) {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use expr::Oid;
 use futures::FutureExt;
-use sql::session::Session;
+use sql::session::{Session, TransactionStatus};
 use sql::{Severity, SqlError, SqlResult};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -79,7 +79,7 @@ where
             let next = match frontend::decode(frame) {
                 Ok(message) => self.handle(message).await,
                 Err(violation) if violation.state == "22021" => {
-                    self.fail(SqlError::new(violation.state, violation.message))
+                    self.fail(SqlError::new(violation.state, violation.message)).await
                 }
                 Err(violation) => return self.die(SqlError::new(violation.state, violation.message)).await,
             };
@@ -105,14 +105,33 @@ where
         }
         self.out.write().await?;
         match self.session.idle_limit() {
-            None => self.wire.frame().await.map(Some),
-            Some((limit, error)) => match self.front.env.timeout(limit, self.wire.frame()).await {
-                Some(frame) => frame.map(Some),
-                None => {
-                    self.die(error).await;
-                    Err(WireError::Gone)
+            None => self.frame_or_notification().await,
+            Some((limit, error)) => {
+                let env = self.front.env.clone();
+                match env.timeout(limit, self.frame_or_notification()).await {
+                    Some(frame) => frame,
+                    None => {
+                        self.die(error).await;
+                        Err(WireError::Gone)
+                    }
                 }
-            },
+            }
+        }
+    }
+
+    /// What the client says next, or `None` when it is to be told of a notification first. Inside a transaction block it
+    /// hears of them at its end.
+    async fn frame_or_notification(&mut self) -> Result<Option<frontend::Frame>, WireError> {
+        if self.session.status() != TransactionStatus::Idle {
+            return self.wire.frame().await.map(Some);
+        }
+        tokio::select! {
+            biased;
+            frame = self.wire.frame() => frame.map(Some),
+            notification = self.session.next_notification() => {
+                backend::notification(self.out.buffer(), &notification);
+                Ok(None)
+            }
         }
     }
 
@@ -137,11 +156,11 @@ where
                 let result =
                     watch(self.wire, self.session.parse(&name, &text, &types.into_iter().map(Oid).collect::<Vec<_>>()))
                         .await;
-                self.answer(result, b'1')
+                self.answer(result, b'1').await
             }
             Message::Bind(bind) => {
                 let result = self.bind(bind).await;
-                self.answer(result, b'2')
+                self.answer(result, b'2').await
             }
             Message::Describe { portal: false, name } => self.describe_statement(&name).await,
             Message::Describe { portal: true, name } => self.describe_portal(&name).await,
@@ -153,7 +172,7 @@ where
                 } else {
                     self.session.close_statement(&name);
                 }
-                self.answer(Ok(()), b'3')
+                self.answer(Ok(()), b'3').await
             }
         }
     }
@@ -199,7 +218,7 @@ where
                 }
                 Next::Go
             }
-            Err(error) => self.fail(error),
+            Err(error) => self.fail(error).await,
         }
     }
 
@@ -214,7 +233,7 @@ where
                 backend::bare(self.out.buffer(), b'n');
                 Next::Go
             }
-            Err(error) => self.fail(error),
+            Err(error) => self.fail(error).await,
         }
     }
 
@@ -225,7 +244,7 @@ where
         }
         match watch(self.wire, self.session.execute(portal, rows_max, &mut self.out)).await {
             Ok(()) => Next::Go,
-            Err(error) => self.fail(error),
+            Err(error) => self.fail(error).await,
         }
     }
 
@@ -238,20 +257,20 @@ where
         Next::Go
     }
 
-    fn answer(&mut self, result: SqlResult<()>, kind: u8) -> Next {
+    async fn answer(&mut self, result: SqlResult<()>, kind: u8) -> Next {
         match result {
             Ok(()) => {
                 backend::bare(self.out.buffer(), kind);
                 Next::Go
             }
-            Err(error) => self.fail(error),
+            Err(error) => self.fail(error).await,
         }
     }
 
     /// A message of the extended protocol failed: its error is written at once, the rest up to Sync is skipped.
-    fn fail(&mut self, error: SqlError) -> Next {
+    async fn fail(&mut self, error: SqlError) -> Next {
         self.skipping = true;
-        self.session.fail();
+        self.session.fail().await;
         self.fail_simple(error)
     }
 
@@ -273,6 +292,11 @@ where
 
     fn ready(&mut self) {
         let status = self.session.status();
+        if status == TransactionStatus::Idle {
+            for notification in self.session.take_notifications() {
+                backend::notification(self.out.buffer(), &notification);
+            }
+        }
         backend::ready_for_query(self.out.buffer(), status);
     }
 }

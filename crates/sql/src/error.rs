@@ -1,6 +1,8 @@
 //! The one place where kinds of failure become SQLSTATEs.
 
 use expr::{EvalError, SqlState};
+use keyspace::Key;
+use txn::Conflict;
 
 pub type SqlResult<T> = Result<T, SqlError>;
 
@@ -24,6 +26,8 @@ pub struct SqlFailure {
     pub constraint: Option<String>,
     /// "while doing what" lines.
     pub context: Option<String>,
+    /// Where transactions met; the session names its table and row before the client sees the error.
+    pub key: Option<Key>,
     /// The server may run the statement (or the transaction) again by itself as long as nothing has left it.
     pub retry: Retry,
 }
@@ -61,6 +65,7 @@ impl SqlError {
             data_type: None,
             constraint: None,
             context: None,
+            key: None,
             retry: Retry::No,
         }))
     }
@@ -99,6 +104,12 @@ impl SqlError {
 
     pub fn on_constraint(mut self, constraint: &str) -> SqlError {
         self.0.constraint = Some(constraint.to_owned());
+        self
+    }
+
+    /// Two transactions met at `key`.
+    fn met_at(mut self, key: Option<Key>) -> SqlError {
+        self.0.key = key;
         self
     }
 
@@ -146,14 +157,18 @@ impl From<txn::TxnError> for SqlError {
         match error {
             E::StatementRestart { .. } => SqlError::new("40001", serialization).retryable(Retry::Statement),
             E::Serialization { why, key, other } => {
-                let mut detail = why;
-                if let Some(key) = key {
-                    detail.push_str(&format!(" Key: {key}."));
-                }
+                let message = match why {
+                    Conflict::ReadChanged | Conflict::WasRead => {
+                        "could not serialize access due to read/write dependencies among transactions"
+                    }
+                    _ => serialization,
+                };
+                let mut detail = why.to_string();
                 if let Some(other) = other {
                     detail.push_str(&format!(" Other transaction: {other}."));
                 }
-                SqlError::new("40001", serialization)
+                SqlError::new("40001", message)
+                    .met_at(key)
                     .with_detail(detail)
                     .with_hint("The transaction might succeed if retried.")
                     .retryable(Retry::Transaction)
@@ -167,7 +182,11 @@ impl From<txn::TxnError> for SqlError {
             E::LockNotAvailable { timed_out: true, .. } => {
                 SqlError::new("55P03", "canceling statement due to lock timeout")
             }
-            E::LockNotAvailable { timed_out: false, .. } => SqlError::new("55P03", "could not obtain lock on row"),
+            E::LockNotAvailable { timed_out: false, key, holder } => {
+                SqlError::new("55P03", "could not obtain lock on row")
+                    .met_at(Some(key))
+                    .with_detail(format!("Transaction {holder} holds it."))
+            }
             E::OutcomeUnknown { why } => SqlError::new("40003", "the outcome of the transaction is unknown")
                 .with_detail(why)
                 .with_hint("It may have been committed: look before you repeat it."),

@@ -30,7 +30,7 @@ use rpc::range::{CommitRequest, LockedKey, Mutation, RangeBody, RangeReply, Writ
 use crate::buffer::Write;
 use crate::route::{Route, Shardable};
 use crate::transaction::{Core, Phase};
-use crate::{Isolation, Stamp, TxnError, TxnResult, release};
+use crate::{Conflict, Isolation, Stamp, TxnError, TxnResult, release};
 
 mod one_range;
 mod several;
@@ -63,7 +63,14 @@ pub(crate) async fn commit(core: &Arc<Core>) -> TxnResult<Timestamp> {
         }
     };
     let outcome = commit.run().await;
-    commit.settle(&outcome);
+    let wrote = !core.state.lock().buffer.is_empty();
+    let has_locks = commit.settle(&outcome);
+    if has_locks && !wrote {
+        // Who asks with NOWAIT after the answer must find the rows free. (Locks of writes go with their intents.)
+        release::all(core).await;
+    } else if has_locks {
+        release::all_in_background(core);
+    }
     outcome
 }
 
@@ -105,8 +112,8 @@ impl Commit<'_> {
         self.over_several_ranges(anchor).await
     }
 
-    /// After the outcome is known: locks that no write has taken along are given up.
-    fn settle(&mut self, outcome: &TxnResult<Timestamp>) {
+    /// After the outcome is known: are there locks that no write has taken along?
+    fn settle(&mut self, outcome: &TxnResult<Timestamp>) -> bool {
         let has_locks = {
             let mut state = self.core.state.lock();
             state.phase = Phase::Over;
@@ -124,9 +131,7 @@ impl Commit<'_> {
                 self.core.client.metrics.serialization_failures.inc();
             }
         }
-        if has_locks {
-            release::all_in_background(self.core);
-        }
+        has_locks
     }
 
     // ---- numbers ----
@@ -140,9 +145,7 @@ impl Commit<'_> {
     /// Fetches the next number to try, and makes what was used hold there. `above`: what refused the last one.
     async fn move_on(&mut self, refused: Option<KvError>) -> TxnResult<()> {
         if self.attempt >= ATTEMPTS_MAX {
-            return Err(
-                refused.map_or_else(|| TxnError::serialization("too many attempts", None, None), TxnError::from)
-            );
+            return Err(refused.map_or_else(|| TxnError::serialization(Conflict::Attempts, None, None), TxnError::from));
         }
         if let Some(refused) = &refused {
             self.may_move_past(refused)?;

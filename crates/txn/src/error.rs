@@ -16,7 +16,7 @@ pub enum TxnError {
     StatementRestart { above: Timestamp },
     /// 40001: the whole transaction has to run again under a new id. `key` is where.
     #[error("could not serialize access: {why}")]
-    Serialization { why: String, key: Option<Key>, other: Option<TxnId> },
+    Serialization { why: Conflict, key: Option<Key>, other: Option<TxnId> },
     /// The schema that was used is not the schema at the number the transaction has to move to. 40001 to the
     /// client, a retry inside where nothing has left.
     #[error("the schema changed")]
@@ -54,9 +54,30 @@ pub enum TxnError {
     NotSupported { what: String },
 }
 
+/// Why a transaction could not be serialized.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum Conflict {
+    #[error("What this transaction had read was changed by a concurrent one.")]
+    ReadChanged,
+    #[error("What this transaction writes was read by a concurrent one.")]
+    WasRead,
+    #[error("A row was changed by a concurrent transaction.")]
+    Overwritten,
+    #[error("A row lock was lost with the node that kept it, or a row was changed under it.")]
+    LockLost,
+    #[error("A concurrent transaction that began earlier was committing the same key.")]
+    GaveWay,
+    #[error("Another transaction found this one without a sign of life and aborted it.")]
+    Aborted,
+    #[error("Every number that was tried was overtaken.")]
+    Attempts,
+    #[error("Ranges were split during the commit.")]
+    Splits,
+}
+
 impl TxnError {
-    pub(crate) fn serialization(why: &str, key: Option<Key>, other: Option<TxnId>) -> TxnError {
-        TxnError::Serialization { why: why.to_owned(), key, other }
+    pub(crate) fn serialization(why: Conflict, key: Option<Key>, other: Option<TxnId>) -> TxnError {
+        TxnError::Serialization { why, key, other }
     }
 }
 
@@ -65,14 +86,12 @@ impl From<KvError> for TxnError {
     fn from(error: KvError) -> TxnError {
         let conflict = TxnError::serialization;
         match error {
-            KvError::Pushed { key, .. } => {
-                conflict("a concurrent transaction read what this one writes", Some(key), None)
-            }
-            KvError::WriteTooOld { key, .. } => conflict("concurrent update", Some(key), None),
-            KvError::ReadChanged { key, .. } => conflict("read/write dependencies among transactions", Some(key), None),
-            KvError::LockLost { key } => conflict("a row lock was lost with the node that kept it", Some(key), None),
-            KvError::GaveWay { key, holder } => conflict("concurrent commit", Some(key), Some(holder)),
-            KvError::TxnAborted => conflict("the transaction was aborted by another one", None, None),
+            KvError::Pushed { key, .. } => conflict(Conflict::WasRead, Some(key), None),
+            KvError::WriteTooOld { key, .. } => conflict(Conflict::Overwritten, Some(key), None),
+            KvError::ReadChanged { key, .. } => conflict(Conflict::ReadChanged, Some(key), None),
+            KvError::LockLost { key } => conflict(Conflict::LockLost, Some(key), None),
+            KvError::GaveWay { key, holder } => conflict(Conflict::GaveWay, Some(key), Some(holder)),
+            KvError::TxnAborted => conflict(Conflict::Aborted, None, None),
             KvError::LockNotAvailable { key, holder, timed_out } => {
                 TxnError::LockNotAvailable { key, holder, timed_out }
             }

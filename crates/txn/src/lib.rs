@@ -60,7 +60,7 @@ pub use rpc::cluster::IdKind;
 pub use rpc::range::{KeyValue, LockMode, LockSpec, LockWait};
 
 pub use client::{Isolation, TxnClient, TxnOptions};
-pub use error::{TxnError, TxnResult};
+pub use error::{Conflict, TxnError, TxnResult};
 pub use oracle::{Oracle, SchemaGuard, Stamp};
 pub use route::Directory;
 pub use scan::{Scan, ScanSpec};

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::route::{Patience, Route, Sent};
 use crate::transaction::{Core, Visible};
-use crate::{Isolation, TxnError, TxnResult};
+use crate::{Conflict, Isolation, TxnError, TxnResult};
 
 /// How often a constraint check looks again because what it locks changes under its hands.
 pub(crate) const CHECK_TRIES_MAX: u32 = 5;
@@ -249,7 +249,7 @@ impl Core {
     /// A row that was locked has a version that the statement's number does not show.
     pub(crate) fn newer_version(&self, above: Timestamp) -> TxnError {
         match self.isolation {
-            Isolation::RepeatableRead => TxnError::serialization("concurrent update", None, None),
+            Isolation::RepeatableRead => TxnError::serialization(Conflict::Overwritten, None, None),
             Isolation::ReadCommitted | Isolation::Serializable => TxnError::StatementRestart { above },
         }
     }

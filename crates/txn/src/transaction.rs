@@ -15,7 +15,7 @@ use crate::client::Client;
 use crate::lock_set::LockSet;
 use crate::read_set::ReadSet;
 use crate::scan::{Scan, ScanSpec};
-use crate::{Isolation, SchemaGuard, Stamp, TxnError, TxnResult, commit, release};
+use crate::{Conflict, Isolation, SchemaGuard, Stamp, TxnError, TxnResult, commit, release};
 
 /// Numbers the statements (and commands within them) of a transaction: a read sees buffered writes with a smaller one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -204,9 +204,7 @@ impl Transaction {
         match self.core.isolation {
             Isolation::ReadCommitted => self.core.move_statement().await,
             Isolation::Serializable => self.core.move_all().await,
-            Isolation::RepeatableRead => {
-                Err(TxnError::serialization("a row was changed by a concurrent transaction", None, None))
-            }
+            Isolation::RepeatableRead => Err(TxnError::serialization(Conflict::Overwritten, None, None)),
         }
     }
 

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use expr::{EvalContext, NoEnvironment};
+use keyspace::Key;
 use txn::TxnError;
 
 use super::Session;
-use super::block::{Block, Modes, warning};
+use super::block::{self, Block, Modes, warning};
 use super::settings::{SettingId, Value};
-use crate::exec::write::duplicate_of_key;
+use crate::catalog::Catalog;
+use crate::exec::write::NamedKey;
 use crate::parse::ast::TransactionMode;
 use crate::{SqlError, SqlResult};
 
@@ -114,17 +116,37 @@ impl Session {
         }
     }
 
-    /// A key that another transaction wrote first is named as the row's own statement would have named it.
     fn commit_error(&self, error: TxnError) -> SqlError {
-        if let (TxnError::KeyExists { key }, Some(catalog)) = (&error, &self.catalog) {
-            let active = self.state.active();
-            let eval = EvalContext::new(&active.eval, &NoEnvironment);
-            let tables = catalog.relations(self.state.database.oid);
-            if let Some(named) = duplicate_of_key(catalog, tables, key, &eval) {
-                return named;
-            }
+        // A key that another transaction wrote first is named as the row's own statement would have named it.
+        let duplicate = match &error {
+            TxnError::KeyExists { key } => self.with_key(key, |catalog, named| named.duplicate(catalog)),
+            _ => None,
+        };
+        duplicate.unwrap_or_else(|| self.name_place(error.into()))
+    }
+
+    /// Says in terms of tables and rows where two transactions met.
+    pub(super) fn name_place(&self, mut error: SqlError) -> SqlError {
+        let Some(key) = error.0.key.take() else { return error };
+        let named = self.with_key(&key, |catalog, named| {
+            let schema = catalog.schema_by_oid(named.table.schema).map_or("", |schema| &schema.name);
+            (schema.to_owned(), named.table.name.clone(), named.text())
+        });
+        let Some((schema, table, row)) = named else { return error };
+        let detail = error.0.detail.take().into_iter().chain(row.map(|row| format!("{row} of table \"{table}\".")));
+        error.0.detail = Some(detail.collect::<Vec<_>>().join(" "));
+        if error.state() == "55P03" {
+            error.0.message = format!("could not obtain lock on row in relation \"{table}\"");
         }
-        error.into()
+        error.on_table(&schema, &table)
+    }
+
+    fn with_key<T>(&self, key: &Key, tell: impl FnOnce(&Catalog, NamedKey<'_>) -> T) -> Option<T> {
+        let catalog = self.catalog.as_ref()?;
+        let active = self.state.active();
+        let eval = EvalContext::new(&active.eval, &NoEnvironment);
+        let named = NamedKey::of(catalog.relations(self.state.database.oid), key, &eval)?;
+        Some(tell(catalog, named))
     }
 
     pub(super) fn savepoint(&mut self, name: &str) -> SqlResult<()> {
@@ -229,23 +251,20 @@ impl Session {
     /// A statement failed.
     ///
     /// An implicit transaction ends. A block has failed; without a savepoint to go back to, nothing in it is of use any
-    /// more and its locks go at once. (What is dropped here is rolled back in the background.)
-    pub(super) fn statement_failed(&mut self) {
+    /// more and its locks go at once.
+    pub(super) async fn statement_failed(&mut self) {
         match &mut self.block {
             Some(block) if block.explicit => {
                 block.failed = true;
                 if !block.has_savepoints() {
-                    drop(block.take_open());
+                    let open = block.take_open();
                     self.close_portals_of_block();
+                    if let Some(open) = open {
+                        block::end(open).await;
+                    }
                 }
             }
-            Some(block) => {
-                let settings = block.settings().clone();
-                self.block = None;
-                self.close_portals_of_block();
-                self.state.settings(|now| now.restore(settings));
-                self.forget_own_catalog();
-            }
+            Some(_) => self.end_block_badly().await,
             None => {}
         }
     }

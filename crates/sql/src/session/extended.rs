@@ -256,9 +256,9 @@ impl Session {
     }
 
     /// An extended-protocol message failed: ends the implicit transaction, or marks the block failed.
-    pub fn fail(&mut self) {
+    pub async fn fail(&mut self) {
         self.sync_follows = false;
-        self.statement_failed();
+        self.statement_failed().await;
     }
 
     fn statement(&self, name: &str) -> SqlResult<&NamedStatement> {

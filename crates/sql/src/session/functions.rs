@@ -311,6 +311,11 @@ impl Environment for Functions {
                 };
                 self.ask(Ask::Sleep(Duration::from_secs_f64(seconds)))?
             }
+            // Not strict: without a payload it is empty.
+            "pg_notify" => {
+                self.state.notify(text(args[0]), text(args[1]));
+                Datum::text("")
+            }
             "pg_blocking_pids" => self.ask(Ask::Blockers(oid(args[0])))?,
             // Isolation tests ask whether one session waits for one of some others.
             "pg_isolation_test_session_is_blocked" => {

@@ -99,6 +99,7 @@ impl Session {
         self.check_block(prepared)?;
         self.state.begin_query(&prepared.source, self.server.now_micros());
         let result = self.run_and_answer(prepared, promised, params, &mut answer, place).await;
+        let result = result.map_err(|error| self.name_place(error));
         let state = match self.status() {
             TransactionStatus::Idle => "idle",
             TransactionStatus::InTransaction => "idle in transaction",
@@ -355,6 +356,9 @@ impl Session {
             self.publish_lists();
         }
         let rows = self.run_plan(&planned, open, catalog, params, answer, limit).await?;
+        for (channel, payload) in self.state.take_notifies() {
+            self.notify(&channel, &payload)?;
+        }
         Ok(Outcome { tag: tag(&planned.plan, rows), columns: Columns::Planned(planned) })
     }
 
@@ -389,6 +393,7 @@ impl Session {
                     env::probe!("statement_ran_again");
                     tries += 1;
                     answer.start_over();
+                    self.state.take_notifies();
                     limit.run(open.txn.restart_statement()).await?;
                 }
                 result => return result,

@@ -19,7 +19,7 @@ impl Session {
         self.portals.remove("");
         let result = self.simple_text(text, out).await;
         if result.is_err() {
-            self.statement_failed();
+            self.statement_failed().await;
             self.report(out)?;
         }
         result

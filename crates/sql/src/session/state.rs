@@ -40,6 +40,8 @@ struct Inner {
     /// `SET ROLE`, `SET SESSION AUTHORIZATION`.
     role: Identity,
     notices: Vec<Notice>,
+    /// What `pg_notify` was called with in the running statement.
+    notifies: Vec<(String, String)>,
     activity: Activity,
     lists: Lists,
     /// `currval` by sequence, and which one was drawn from last.
@@ -85,6 +87,7 @@ impl SessionState {
             settings,
             role,
             notices: Vec::new(),
+            notifies: Vec::new(),
             activity,
             lists: Lists::default(),
             drawn: BTreeMap::new(),
@@ -126,6 +129,14 @@ impl SessionState {
 
     pub fn take_notices(&self) -> Vec<Notice> {
         std::mem::take(&mut self.inner.lock().notices)
+    }
+
+    pub fn notify(&self, channel: &str, payload: &str) {
+        self.inner.lock().notifies.push((channel.to_owned(), payload.to_owned()));
+    }
+
+    pub fn take_notifies(&self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.inner.lock().notifies)
     }
 
     // ---- what others see ----

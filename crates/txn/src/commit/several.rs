@@ -29,7 +29,7 @@ use crate::read::unexpected;
 use crate::resolve;
 use crate::route::{Patience, Route, Sent};
 use crate::transaction::Core;
-use crate::{TxnError, TxnResult};
+use crate::{Conflict, TxnError, TxnResult};
 
 /// Prewrites that one commit has under way at once: with [`super::REQUEST_BYTES_MAX`] this bounds its memory.
 const PARALLEL_MAX: usize = 16;
@@ -175,7 +175,7 @@ impl Commit<'_> {
             && shares.iter().all(|(route, share, _)| share.locked.is_empty() || route.contains(anchor));
         match one_round {
             Some(true) if !is_simple => {
-                return Err(TxnError::serialization("ranges were split during the commit", Some(anchor.clone()), None));
+                return Err(TxnError::serialization(Conflict::Splits, Some(anchor.clone()), None));
             }
             Some(_) => {}
             None => *one_round = Some(is_simple),
@@ -241,7 +241,7 @@ impl Commit<'_> {
         if stage.is_some() {
             // What recovery cannot see has to be in the command that stages (rule 5).
             if shares.iter().any(|(route, share, _)| !share.locked.is_empty() && !route.contains(anchor)) {
-                return Err(TxnError::serialization("ranges were split during the commit", Some(anchor.clone()), None));
+                return Err(TxnError::serialization(Conflict::Splits, Some(anchor.clone()), None));
             }
             let at_anchor = shares.iter_mut().find(|(route, _, _)| route.contains(anchor));
             at_anchor.expect("the share that stages holds the anchor").1.stage = stage;

@@ -12,7 +12,7 @@ mod foreign_key;
 mod insert;
 mod unique;
 
-pub(crate) use unique::duplicate_of_key;
+pub(crate) use unique::NamedKey;
 mod update;
 
 use std::sync::Arc;
@@ -106,6 +106,7 @@ impl Writer {
 
     /// Removes rows, which are locked.
     pub async fn delete(&self, ctx: &Context, rows: &[Row], foreign: &mut ForeignKeys) -> SqlResult<()> {
+        unique::lock_given_up(ctx, self, rows).await?;
         for row in rows {
             for index in &self.format.indexes {
                 ctx.txn().put(index.key_of(row)?, None, true)?;

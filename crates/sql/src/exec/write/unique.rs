@@ -11,7 +11,8 @@ use keyspace::{Key, encoding};
 use txn::{LockMode, LockSpec, LockWait, Visible};
 
 use super::Writer;
-use crate::catalog::{Catalog, Table, TableDescriptor};
+
+use crate::catalog::{Catalog, IndexColumn, Table, TableDescriptor};
 use crate::exec::Context;
 use crate::exec::row_format::IndexFormat;
 use crate::{SqlError, SqlResult};
@@ -42,13 +43,38 @@ pub(super) async fn check_changed(ctx: &Context, writer: &Writer, pairs: &[(Row,
             let from = index.key_of(old)?;
             if from != index.key_of(new)? {
                 claim(ctx, writer, &mut claims, index, new)?;
-                freed.push(from);
+                if !has_null(index, old) {
+                    freed.push(from);
+                }
             }
         }
     }
     freed.sort_unstable();
     check_claims(ctx, writer, &claims, &freed).await
 }
+
+/// Locks the keys that rows are about to give up in unique indexes beside the primary one: who refers to the row through
+/// one of them, or wants to take it, is waited for, and waits.
+pub(super) async fn lock_given_up(ctx: &Context, writer: &Writer, rows: &[Row]) -> SqlResult<()> {
+    let mut keys = Vec::new();
+    for index in writer.unique_indexes().filter(|index| !index.is_primary()) {
+        for row in rows.iter().filter(|row| !has_null(index, row)) {
+            keys.push(index.key_of(row)?);
+        }
+    }
+    if !keys.is_empty() {
+        keys.sort_unstable();
+        ctx.txn().get_many(&keys, Some(FOR_WRITE), Visible::Everything, true).await?;
+    }
+    Ok(())
+}
+
+fn has_null(index: &IndexFormat, row: &Row) -> bool {
+    !index.is_primary() && index.key.iter().any(|(_, place)| row[*place].is_null())
+}
+
+const FOR_WRITE: LockSpec =
+    LockSpec { mode: LockMode::Update, wait: LockWait::Block { timeout: None }, absent_too: true };
 
 fn claim<'a>(
     ctx: &Context,
@@ -58,7 +84,7 @@ fn claim<'a>(
     row: &'a Row,
 ) -> SqlResult<()> {
     // NULLs are not equal to each other.
-    if !index.is_primary() && index.key.iter().any(|(_, place)| row[*place].is_null()) {
+    if has_null(index, row) {
         return Ok(());
     }
     match claims.insert(index.key_of(row)?, Claim { index, row }) {
@@ -73,14 +99,16 @@ async fn check_claims(
     claims: &BTreeMap<Key, Claim<'_>>,
     freed: &[Key],
 ) -> SqlResult<()> {
-    if claims.is_empty() {
+    if claims.is_empty() && freed.is_empty() {
         return Ok(());
     }
-    let keys: Vec<Key> = claims.keys().cloned().collect();
-    let wait = LockWait::Block { timeout: None };
-    let lock = LockSpec { mode: LockMode::Update, wait, absent_too: true };
-    let found = ctx.txn().get_many(&keys, Some(lock), Visible::Everything, true).await?;
-    for ((key, claim), found) in claims.iter().zip(found) {
+    // Those that are given up are locked along with them: others may refer to the row through such a key.
+    let mut keys: Vec<Key> = claims.keys().chain(freed).cloned().collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let found = ctx.txn().get_many(&keys, Some(FOR_WRITE), Visible::Everything, true).await?;
+    for (key, found) in keys.iter().zip(found) {
+        let Some(claim) = claims.get(key) else { continue };
         if found.is_some() && freed.binary_search(key).is_err() {
             return Err(duplicate(ctx, writer, claim.index, claim.row));
         }
@@ -109,22 +137,43 @@ fn violation(catalog: &Catalog, table: &TableDescriptor, index: keyspace::IndexI
         .on_constraint(name)
 }
 
-/// The violation that a key of one of these tables means: what a commit found out that only had the key.
-pub(crate) fn duplicate_of_key<'t>(
-    catalog: &Catalog,
-    tables: impl IntoIterator<Item = &'t Table>,
-    key: &Key,
-    eval: &expr::EvalContext<'_>,
-) -> Option<SqlError> {
-    let mut rest = &key[..];
-    let (storage, index) = (encoding::take_uint(&mut rest)?, encoding::take_uint(&mut rest)?);
-    let table = tables.into_iter().find(|table| table.storage().is_some_and(|id| id.0 == storage))?;
-    let index = table.index(keyspace::IndexId(index))?;
-    let mut values = Vec::with_capacity(index.columns.len());
-    for part in &index.columns {
-        let ty = table.column(part.column)?.ty;
-        let column = keys::KeyColumn { ty, descending: part.descending, nulls_first: part.nulls_first };
-        values.push(keys::take(&mut rest, &column)?.text_form(ty, eval));
+/// A key of the store as SQL has it: an entry of an index.
+pub(crate) struct NamedKey<'t> {
+    pub table: &'t Table,
+    index: keyspace::IndexId,
+    values: Vec<String>,
+}
+
+impl<'t> NamedKey<'t> {
+    /// `None`: it belongs to none of these tables.
+    pub fn of(
+        tables: impl IntoIterator<Item = &'t Table>,
+        key: &Key,
+        eval: &expr::EvalContext<'_>,
+    ) -> Option<NamedKey<'t>> {
+        let mut rest = &key[..];
+        let (storage, index) = (encoding::take_uint(&mut rest)?, encoding::take_uint(&mut rest)?);
+        let table = tables.into_iter().find(|table| table.storage().is_some_and(|id| id.0 == storage))?;
+        let index = table.index(keyspace::IndexId(index))?;
+        let mut values = Vec::with_capacity(index.columns.len());
+        for part in &index.columns {
+            let ty = table.column(part.column)?.ty;
+            let column = keys::KeyColumn { ty, descending: part.descending, nulls_first: part.nulls_first };
+            values.push(keys::take(&mut rest, &column)?.text_form(ty, eval));
+        }
+        Some(NamedKey { table, index: index.id, values })
     }
-    Some(violation(catalog, table, index.id, &values))
+
+    /// 23505: the violation that the key means; what a commit found out that only had the key.
+    pub fn duplicate(&self, catalog: &Catalog) -> SqlError {
+        violation(catalog, self.table, self.index, &self.values)
+    }
+
+    /// `Key (a, b)=(1, 2)`, of columns that have names.
+    pub fn text(&self) -> Option<String> {
+        let columns = self.table.index(self.index)?.columns.iter();
+        let visible = |part: &IndexColumn| self.table.visible_columns().find(|column| column.id == part.column);
+        let names = columns.map(|part| visible(part).map(|column| column.name.as_str())).collect::<Option<Vec<_>>>()?;
+        Some(format!("Key ({})=({})", names.join(", "), self.values.join(", ")))
+    }
 }
