@@ -10,12 +10,14 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sim::workload::Kind;
 use sim::{SimOptions, SimReport, simulate, simulate_twice};
 use totals::Totals;
 
@@ -46,6 +48,14 @@ pub struct Arguments {
     #[cfg(feature = "sabotage")]
     #[arg(long, value_name = "GUARD")]
     sabotage: Option<String>,
+    /// What is recorded and judged, beside what always runs: append, register, set, longfork, causal, g2, monotonic,
+    /// sequential, upsert; several with commas [default: one or two, drawn from the seed]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    workload: Vec<Kind>,
+    /// With --seed: if something is wrong, write the histories that were recorded into this folder, for `cairn workload
+    /// judge`
+    #[arg(long, value_name = "DIR", requires = "seed")]
+    histories: Option<PathBuf>,
     /// Run each seed once only: faster, and does not see whether a seed always tells the same story
     #[arg(long)]
     once: bool,
@@ -71,7 +81,8 @@ fn quiet_panics() {
 impl Arguments {
     fn simulate(&self, seed: u64) -> SimReport {
         let duration = Duration::from_secs_f64(self.minutes * 60.0);
-        let options = SimOptions { duration, sabotage: self.sabotage(), ..SimOptions::new(seed) };
+        let workloads = (!self.workload.is_empty()).then(|| self.workload.clone());
+        let options = SimOptions { duration, workloads, sabotage: self.sabotage(), ..SimOptions::new(seed) };
         if self.once { simulate(&options) } else { simulate_twice(&options) }
     }
 
@@ -89,7 +100,9 @@ impl Arguments {
     fn again(&self, seed: u64) -> String {
         let minutes = if self.minutes == 1.0 { String::new() } else { format!(" --minutes {}", self.minutes) };
         let sabotage = self.sabotage().map_or_else(String::new, |guard| format!(" --sabotage {guard}"));
-        format!("cairn sim --seed {seed}{minutes}{sabotage}")
+        let names: Vec<&str> = self.workload.iter().map(|kind| kind.name()).collect();
+        let workload = if names.is_empty() { String::new() } else { format!(" --workload {}", names.join(",")) };
+        format!("cairn sim --seed {seed}{minutes}{workload}{sabotage}")
     }
 
     /// What is wrong with a run, in a sentence.
@@ -121,6 +134,12 @@ fn one(arguments: &Arguments, seed: u64) -> Result<(), Failure> {
         println!("{event}");
     }
     println!("\n{report}\n");
+    if let Some(folder) = &arguments.histories {
+        std::fs::create_dir_all(folder)?;
+        for (name, history) in &report.histories {
+            std::fs::write(folder.join(format!("{name}.history")), history)?;
+        }
+    }
     let mut totals = Totals::default();
     totals.add(&report);
     totals.print(begin.elapsed(), arguments.runs_per_seed());

@@ -242,14 +242,18 @@ mod tests {
     use super::*;
     use crate::set::SetOp;
 
+    fn add(value: u32) -> SetOp {
+        SetOp::Add { set: 0, value }
+    }
+
     #[test]
     fn who_does_not_know_is_never_heard_of_again() {
         let mut history = History::default();
         let process = history.new_process();
-        history.invoke(process, 0, SetOp::Add(1));
-        history.complete(process, 1, Outcome::Info, SetOp::Add(1));
+        history.invoke(process, 0, add(1));
+        history.complete(process, 1, Outcome::Info, add(1));
         assert_eq!(history.calls().unwrap()[0].outcome, Outcome::Info);
-        history.invoke(process, 2, SetOp::Add(2));
+        history.invoke(process, 2, add(2));
         assert_eq!(history.calls().unwrap_err(), Malformed::AfterInfo { index: 2, process });
         assert_eq!(history.new_process(), Process(1));
     }
@@ -257,11 +261,11 @@ mod tests {
     #[test]
     fn one_thing_at_a_time() {
         let mut history = History::default();
-        history.invoke(Process(0), 0, SetOp::Add(1));
-        history.invoke(Process(0), 1, SetOp::Add(2));
+        history.invoke(Process(0), 0, add(1));
+        history.invoke(Process(0), 1, add(2));
         assert!(matches!(history.calls(), Err(Malformed::Overlap { index: 1, .. })));
         let mut history = History::default();
-        history.complete(Process(0), 0, Outcome::Ok, SetOp::Add(1));
+        history.complete(Process(0), 0, Outcome::Ok, add(1));
         assert!(matches!(history.calls(), Err(Malformed::NotBegun { index: 0, .. })));
     }
 }

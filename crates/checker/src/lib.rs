@@ -48,6 +48,7 @@ pub mod append;
 pub mod bank;
 pub mod causal;
 pub mod g2;
+pub mod load;
 pub mod long_fork;
 pub mod monotonic;
 pub mod register;
@@ -57,6 +58,7 @@ pub mod upsert;
 
 pub use history::{Call, Event, History, Kind, Malformed, Operation, Outcome, Process};
 pub use judge::{Checked, judge_text};
+pub use load::Load;
 pub use text::BadText;
 pub use verdict::{Anomaly, Counts, Level, Verdict};
 

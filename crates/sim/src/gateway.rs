@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use keyspace::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use txn::{Transaction, TxnClient, TxnError, TxnOptions, TxnResult};
@@ -38,12 +39,27 @@ impl Gateway {
         answered.await.ok()
     }
 
-    /// One transaction from begin to commit. `body` may be run again as a statement is ("a row was changed").
+    /// One transaction of one statement. `body` may be run again as a statement is ("a row was changed").
     pub async fn transact<T, F>(
         &self,
         options: TxnOptions,
-        body: impl Fn(Arc<Transaction>) -> F + Send + 'static,
+        body: impl Fn(Arc<Transaction>) -> F + Send + Sync + 'static,
     ) -> Outcome<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = TxnResult<T>> + Send,
+    {
+        self.work(options, |txn| async move { statement(&txn, || body(txn.clone())).await })
+            .await
+            .map(|(value, _)| value)
+    }
+
+    /// One transaction from begin to commit, its statements begun by `body` itself. Answers with the commit number too.
+    pub async fn work<T, F>(
+        &self,
+        options: TxnOptions,
+        body: impl FnOnce(Arc<Transaction>) -> F + Send + 'static,
+    ) -> Outcome<(T, Timestamp)>
     where
         T: Send + 'static,
         F: Future<Output = TxnResult<T>> + Send,
@@ -51,23 +67,41 @@ impl Gateway {
         let client = self.txn.clone();
         let committed = self.run(async move {
             let txn = Arc::new(client.begin(options).await?);
-            txn.begin_statement().await?;
-            let value = loop {
-                match body(txn.clone()).await {
-                    Err(TxnError::StatementRestart { .. }) => txn.restart_statement().await?,
-                    other => break other?,
-                }
-            };
+            let value = body(txn.clone()).await?;
             let txn = Arc::into_inner(txn).expect("the body has ended and keeps nothing");
             let id = txn.id();
             let at = txn.commit().await?;
             tracing::debug!(target: "sim", %id, %at, "committed");
-            Ok(value)
+            Ok((value, at))
         });
         match committed.await {
             Some(Ok(value)) => Outcome::Committed(value),
             Some(Err(TxnError::OutcomeUnknown { .. })) | None => Outcome::Unknown,
             Some(Err(error)) => Outcome::Failed(error),
+        }
+    }
+}
+
+/// One statement of a transaction, run again when a row that it locked was changed meanwhile.
+pub(crate) async fn statement<T, F>(txn: &Transaction, body: impl Fn() -> F) -> TxnResult<T>
+where
+    F: Future<Output = TxnResult<T>>,
+{
+    txn.begin_statement().await?;
+    loop {
+        match body().await {
+            Err(TxnError::StatementRestart { .. }) => txn.restart_statement().await?,
+            other => return other,
+        }
+    }
+}
+
+impl<T> Outcome<T> {
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Outcome<U> {
+        match self {
+            Outcome::Committed(value) => Outcome::Committed(f(value)),
+            Outcome::Failed(error) => Outcome::Failed(error),
+            Outcome::Unknown => Outcome::Unknown,
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::{Event, Fault, SimOptions, TraceHash, Violation};
 const BROKEN_MIN: Duration = Duration::from_secs(60);
 const COMMITS_OVER_RANGES_MIN: u64 = 100;
 const FAULTS_MIN: u64 = 5;
+const ACKNOWLEDGED_MIN: u64 = 100;
 
 /// What a run was like. Two runs of one seed are equal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,10 @@ pub struct SimReport {
     /// How often each kind of fault began.
     pub faults: BTreeMap<Fault, u64>,
     pub counts: Counts,
+    /// Of each workload whose history was judged: operations that were acknowledged, and all.
+    pub recorded: BTreeMap<&'static str, (u64, u64)>,
+    /// If something is wrong: the histories, as files.
+    pub histories: BTreeMap<&'static str, String>,
     pub violations: Vec<Violation>,
     /// Faults and processes, from begin to end.
     pub milestones: Vec<Event>,
@@ -74,13 +79,20 @@ impl SimReport {
         if over_ranges < COMMITS_OVER_RANGES_MIN {
             return Some(format!("only {over_ranges} commits over several ranges"));
         }
+        if let Some((name, (acknowledged, _))) = self.recorded.iter().find(|(_, (ok, _))| *ok < ACKNOWLEDGED_MIN) {
+            return Some(format!("only {acknowledged} operations of {name}"));
+        }
         (faults < FAULTS_MIN).then(|| format!("only {faults} faults"))
+    }
+
+    /// Transactions whose result somebody compared with what it must be.
+    pub fn judged(&self) -> u64 {
+        self.counts.judged() + self.recorded.values().map(|(_, judged)| judged).sum::<u64>()
     }
 }
 
 impl Counts {
-    /// Transactions whose result somebody compared with what it must be.
-    pub fn judged(&self) -> u64 {
+    fn judged(&self) -> u64 {
         self.transfers + self.transfers_failed + self.reads + self.turns
     }
 }
@@ -96,13 +108,16 @@ impl fmt::Display for SimReport {
             (true, Some(why)) => format!("TOO THIN ({why})"),
             (true, None) => "clean".to_owned(),
         };
+        let recorded: Vec<String> =
+            self.recorded.iter().map(|(name, (_, judged))| format!("{judged} of {name}, ")).collect();
         let Counts { transfers, reads, turns, commits_over_ranges, .. } = self.counts;
         write!(
             f,
-            "seed {}: {verdict}, {} s simulated, {transfers} transfers, {reads} reads, {turns} turns, {commits_over_ranges} \
+            "seed {}: {verdict}, {} s simulated, {transfers} transfers, {reads} reads, {turns} turns, {}{commits_over_ranges} \
              commits over several ranges, {} faults, {} events, hash {}",
             self.options.seed,
             self.simulated.as_secs(),
+            recorded.concat(),
             self.faults_done(),
             self.events,
             self.hash

@@ -2,6 +2,7 @@
 //! what must hold then is checked.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use env::Knobs;
@@ -10,8 +11,8 @@ use crate::cluster::SimCluster;
 use crate::faults::{Fault, Saboteur};
 use crate::invariant::{Agreement, LogMatching, OneLeader, check_tiling, compare_replicas};
 use crate::report::Counts;
-use crate::workload::{Bank, OnCall, OracleWatch, Shift};
-use crate::{ClockFaults, Random, SimReport, Violation, World};
+use crate::workload::{Bank, Kind, OnCall, OracleWatch, Recorded, Shift};
+use crate::{ClockFaults, Gateway, Random, SimReport, Violation, World};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimOptions {
@@ -20,13 +21,16 @@ pub struct SimOptions {
     pub duration: Duration,
     pub nodes: usize,
     pub faults: Vec<Fault>,
+    /// What is recorded and judged at the end, beside what always runs; `None`: what the seed draws.
+    pub workloads: Option<Vec<Kind>>,
     /// A guard to take away (docs/sabotage.md). Only in builds with the feature `sabotage`.
     pub sabotage: Option<&'static str>,
 }
 
 impl SimOptions {
     pub fn new(seed: u64) -> SimOptions {
-        SimOptions { seed, duration: Duration::from_secs(60), nodes: 3, faults: Fault::ALL.to_vec(), sabotage: None }
+        let (duration, faults) = (Duration::from_secs(60), Fault::ALL.to_vec());
+        SimOptions { seed, duration, nodes: 3, faults, workloads: None, sabotage: None }
     }
 }
 
@@ -67,6 +71,9 @@ fn set_sabotage(name: Option<&'static str>) {
 const FORMATION: Duration = Duration::from_secs(120);
 const HEALING: Duration = Duration::from_secs(120);
 
+/// Clients of each workload that is recorded.
+const RECORDED_CLIENTS: u32 = 4;
+
 struct Run {
     world: World,
     options: SimOptions,
@@ -75,6 +82,7 @@ struct Run {
     bank: Bank,
     on_call: OnCall,
     oracle: OracleWatch,
+    recorded: Vec<Box<dyn Recorded>>,
     one_leader: OneLeader,
     log_matching: LogMatching,
     under_faults: Cell<Duration>,
@@ -86,7 +94,11 @@ impl Run {
         let clocks: Vec<ClockFaults> = (0..options.nodes).map(|_| draw_clocks(&mut random)).collect();
         let cluster = SimCluster::new(world, draw_knobs(&mut random), &clocks);
         let (bank, on_call) = (Bank::new(world, 9), OnCall::new(world, 3));
-        let split_keys = [bank.more_split_keys(), on_call.more_split_keys()].concat();
+        let drawn = Kind::draw(&mut random);
+        let kinds = options.workloads.as_ref().unwrap_or(&drawn);
+        let recorded: Vec<_> = kinds.iter().map(|kind| kind.prepare(world, &mut random)).collect();
+        let mut split_keys = [bank.more_split_keys(), on_call.more_split_keys()].concat();
+        split_keys.extend(recorded.iter().flat_map(|recorded| recorded.more_split_keys()));
         Run {
             world: world.clone(),
             options: options.clone(),
@@ -95,6 +107,7 @@ impl Run {
             bank,
             on_call,
             oracle: OracleWatch::new(world),
+            recorded,
             one_leader: OneLeader::default(),
             log_matching: LogMatching,
             under_faults: Cell::default(),
@@ -114,6 +127,9 @@ impl Run {
             self.bank.start_client(client, gateways, &clients);
             self.on_call.start_client(gateways, &clients);
         }
+        for recorded in &self.recorded {
+            (0..RECORDED_CLIENTS).for_each(|_| recorded.start_client(gateways, &clients));
+        }
         self.saboteur.start(self.options.faults.clone(), 8_000, &breaking);
         self.cluster.supervise(breaking.clone());
         let begin = self.world.elapsed();
@@ -124,6 +140,8 @@ impl Run {
         self.under_faults.set(self.world.elapsed() - begin);
         breaking.end();
         self.heal(&clients).await;
+        // Also after another violation: what the clients saw may say more.
+        self.recorded.iter().for_each(|recorded| recorded.judge());
     }
 
     /// Starts the nodes one after the other and lets the tables be split.
@@ -144,7 +162,8 @@ impl Run {
             self.world.violation("formation", "the tables could not be filled");
             return false;
         }
-        for at in [self.bank.split_keys(), self.on_call.split_keys()].concat() {
+        let recorded = self.recorded.iter().flat_map(|recorded| recorded.split_keys());
+        for at in self.bank.split_keys().into_iter().chain(self.on_call.split_keys()).chain(recorded) {
             let client = gateway.txn.clone();
             let split = gateway.run(async move { client.split_at(at).await }).await;
             if split != Some(Ok(())) {
@@ -204,12 +223,22 @@ impl Run {
     async fn audit(&self) {
         for node in (0..self.cluster.len()).cycle().take(30) {
             let Some(gateway) = self.cluster.gateways().get(node) else { continue };
-            if self.bank.audit(&gateway).await && self.on_call.audit(&gateway).await {
+            if self.bank.audit(&gateway).await && self.on_call.audit(&gateway).await && self.read_all(&gateway).await {
                 return;
             }
             self.world.sleep(Duration::from_secs(1)).await;
         }
         self.world.violation("healing", "nobody can read everything");
+    }
+
+    /// What was recorded gets its last reads.
+    async fn read_all(&self, gateway: &Gateway) -> bool {
+        for recorded in &self.recorded {
+            if !recorded.read_all(gateway).await {
+                return false;
+            }
+        }
+        true
     }
 
     async fn compare(&self) {
@@ -245,10 +274,20 @@ impl Run {
             under_faults: self.under_faults.get(),
             faults: self.saboteur.done(),
             counts: self.counts(),
+            recorded: self.recorded.iter().map(|recorded| (recorded.name(), recorded.counts())).collect(),
+            histories: self.histories(),
             violations: self.world.violations(),
             milestones: self.world.milestones(),
             last_events: self.world.last_events(),
         }
+    }
+
+    /// Only if something is wrong: they are long.
+    fn histories(&self) -> BTreeMap<&'static str, String> {
+        if self.world.violations().is_empty() {
+            return BTreeMap::new();
+        }
+        self.recorded.iter().map(|recorded| (recorded.name(), recorded.history())).collect()
     }
 
     fn counts(&self) -> Counts {

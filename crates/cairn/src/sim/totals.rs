@@ -14,6 +14,8 @@ pub struct Totals {
     /// In the order in which they are printed.
     rows: Vec<Row>,
     faults: BTreeMap<Fault, u64>,
+    /// Seeds with this workload, and its operations that were judged.
+    recorded: BTreeMap<&'static str, (u64, u64)>,
 }
 
 /// One figure, over all seeds and in the seed that had least of it.
@@ -32,11 +34,16 @@ impl Totals {
         for (fault, count) in &report.faults {
             *self.faults.entry(*fault).or_default() += count;
         }
+        for (name, (_, judged)) in &report.recorded {
+            let (seeds, operations) = self.recorded.entry(name).or_default();
+            *seeds += 1;
+            *operations += judged;
+        }
         let counts = &report.counts;
         let figures = [
             ("simulated seconds under faults", report.under_faults.as_secs()),
             ("faults", report.faults_done()),
-            ("transactions judged", counts.judged()),
+            ("transactions judged", report.judged()),
             ("transfers acknowledged", counts.transfers),
             ("transfers failed", counts.transfers_failed),
             ("transfers with unknown outcome", counts.transfers_unknown),
@@ -81,8 +88,11 @@ impl Totals {
         for row in &self.rows {
             println!("{:<34}{:>15}{:>15}", row.name, row.total, row.least);
         }
+        let recorded: Vec<String> =
+            self.recorded.iter().map(|(name, (seeds, operations))| format!("{name} {operations} in {seeds}")).collect();
+        println!("\nhistories judged (operations, seeds): {}", recorded.join(", "));
         let kinds: Vec<String> = self.faults.iter().map(|(fault, count)| format!("{fault:?} {count}")).collect();
-        println!("\nfaults: {}", kinds.join(", "));
+        println!("faults: {}", kinds.join(", "));
         println!("rare paths: {}", rare_paths());
         let (simulated, took) = (self.simulated.as_secs_f64() * f64::from(runs_per_seed), took.as_secs_f64());
         println!(

@@ -2,6 +2,7 @@
 //! long. Short lists keep reads cheap, and fresh keys show what happens at the begin of a list.
 
 use super::{Step, Txn};
+use crate::load::{Below, Load};
 
 /// Shape of a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,18 +34,7 @@ impl Generator {
         Generator { sizes, active: (0..sizes.keys).map(|key| (key, 0)).collect(), next_key: sizes.keys }
     }
 
-    /// `below(n)` draws a number in `0..n`.
-    pub fn next_txn(&mut self, below: &mut dyn FnMut(u64) -> u64) -> Txn {
-        let steps = 1 + below(u64::from(self.sizes.steps_max));
-        Txn((0..steps).map(|_| self.next_step(below)).collect())
-    }
-
-    /// Keys that were ever used: `0..keys_used()`.
-    pub fn keys_used(&self) -> u32 {
-        self.next_key
-    }
-
-    fn next_step(&mut self, below: &mut dyn FnMut(u64) -> u64) -> Step {
+    fn next_step(&mut self, below: Below<'_>) -> Step {
         let slot = self.draw_slot(below);
         let (key, last) = &mut self.active[slot];
         if below(2) == 0 {
@@ -60,8 +50,21 @@ impl Generator {
     }
 
     /// Half of the time the first, else half of the time the second, …
-    fn draw_slot(&self, below: &mut dyn FnMut(u64) -> u64) -> usize {
+    fn draw_slot(&self, below: Below<'_>) -> usize {
         let last = self.active.len() - 1;
         (0..last).find(|_| below(2) == 0).unwrap_or(last)
+    }
+}
+
+impl Load for Generator {
+    type Op = Txn;
+
+    fn next_op(&mut self, below: Below<'_>) -> Txn {
+        let steps = 1 + below(u64::from(self.sizes.steps_max));
+        Txn((0..steps).map(|_| self.next_step(below)).collect())
+    }
+
+    fn last_reads(&self) -> Vec<Txn> {
+        (0..self.next_key).map(|key| Txn(vec![Step::Read { key, seen: None }])).collect()
     }
 }

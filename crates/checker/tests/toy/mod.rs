@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use checker::append::{Generator, Sizes, Step, Txn};
-use checker::{History, Outcome, Process};
+use checker::{History, Load, Outcome, Process};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Switch {
@@ -130,7 +130,7 @@ impl Toy {
 
     fn begin(&mut self, client: usize) {
         let dice = &mut self.dice;
-        let asked = self.generator.next_txn(&mut |bound| dice.below(bound));
+        let asked = self.generator.next_op(&mut |bound| dice.below(bound));
         let only_reads = asked.0.iter().all(|step| matches!(step, Step::Read { .. }));
         let is_stale = self.switch == Switch::StaleRead && only_reads && self.dice.below(20) == 0;
         let at = self.number(client) - if is_stale { 100 } else { 0 };

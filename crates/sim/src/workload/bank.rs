@@ -14,11 +14,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use keyspace::{IndexId, Key, TableId, encoding, index_span};
 use parking_lot::Mutex;
-use txn::{
-    Isolation, KeyValue, LockMode, LockSpec, LockWait, ScanSpec, Transaction, TxnError, TxnOptions, TxnResult, Visible,
-};
+use txn::{Isolation, KeyValue, LockMode, LockSpec, LockWait, Transaction, TxnError, TxnOptions, TxnResult, Visible};
 
-use super::{RETRY, Shift, row_key};
+use super::rows::{check_failure, row_key, scan};
+use super::{RETRY, Shift};
 use crate::gateway::{Gateway, Gateways, Outcome};
 use crate::world::spawn;
 use crate::{Random, World};
@@ -158,7 +157,7 @@ impl Bank {
             }
             Outcome::Failed(error) => {
                 self.world.note(format!("failed {receipt:?}: {error}"));
-                self.check_failure(&error);
+                check_failure(&self.world, "bank_errors", &error);
                 self.state.lock().failed.insert(receipt);
             }
             Outcome::Unknown => {
@@ -168,26 +167,13 @@ impl Bank {
         }
     }
 
-    /// Conflicts and unavailability are everyday; other errors are not.
-    fn check_failure(&self, error: &TxnError) {
-        let is_everyday = matches!(
-            error,
-            TxnError::Serialization { .. }
-                | TxnError::Deadlock { .. }
-                | TxnError::LockNotAvailable { .. }
-                | TxnError::Unavailable { .. }
-                | TxnError::StatementRestart { .. }
-        );
-        if !is_everyday {
-            self.world.violation("bank_errors", error.to_string());
-        }
-    }
-
     /// Reads all accounts and checks what it sees against what it must see.
     async fn look(&self, gateway: &Gateway) {
         let must_see = self.state.lock().seen.clone();
         let options = TxnOptions { read_only: true, ..TxnOptions::default() };
-        let outcome = gateway.transact(options, |txn| async move { scan_all(&txn, ACCOUNTS).await }).await;
+        let outcome = gateway
+            .transact(options, |txn| async move { scan(&txn, index_span(ACCOUNTS, IndexId::PRIMARY)).await })
+            .await;
         let Outcome::Committed(rows) = outcome else { return };
         let accounts: Vec<Option<Account>> = rows.iter().map(|row| Account::decode(&row.value)).collect();
         let Some(accounts) = accounts.into_iter().collect::<Option<Vec<Account>>>() else {
@@ -218,7 +204,10 @@ impl Bank {
     /// After everything has healed and all clients have come to an end. `false`: ask again, nobody answered.
     pub async fn audit(&self, gateway: &Gateway) -> bool {
         let outcome = gateway.transact(TxnOptions::default(), |txn| async move {
-            Ok((scan_all(&txn, ACCOUNTS).await?, scan_all(&txn, JOURNAL).await?))
+            Ok((
+                scan(&txn, index_span(ACCOUNTS, IndexId::PRIMARY)).await?,
+                scan(&txn, index_span(JOURNAL, IndexId::PRIMARY)).await?,
+            ))
         });
         let Outcome::Committed((accounts, journal)) = outcome.await else { return false };
         let accounts: Option<Vec<Account>> = accounts.iter().map(|row| Account::decode(&row.value)).collect();
@@ -283,26 +272,6 @@ async fn carry_out(txn: &Transaction, transfer: Transfer, locks: bool) -> TxnRes
     let entry = [transfer.from as i64, transfer.to as i64, transfer.amount].map(i64::to_be_bytes).concat();
     txn.put_new(row_key(JOURNAL, &[client, sequence]), entry.into())?;
     Ok(counts)
-}
-
-async fn scan_all(txn: &Transaction, table: TableId) -> TxnResult<Vec<KeyValue>> {
-    let mut scan = txn.scan(ScanSpec {
-        span: index_span(table, IndexId::PRIMARY),
-        reverse: false,
-        rows_max: 0,
-        program: None,
-        lock: None,
-        visible: Visible::EarlierStatements,
-        untracked: false,
-    });
-    let mut rows = Vec::new();
-    loop {
-        let page = scan.next_page().await?;
-        if page.is_empty() {
-            return Ok(rows);
-        }
-        rows.extend(page);
-    }
 }
 
 fn account_key(number: usize) -> Key {

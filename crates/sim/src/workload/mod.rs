@@ -1,18 +1,35 @@
-//! What clients do while things go wrong. Each workload knows by itself what must hold.
+//! What clients do while things go wrong, and what must hold for them.
+//!
+//! `bank`, `on_call` and `oracle` run in every seed and look all the time whether what they see can be. The others write down a
+//! history, and `checker` judges it at the end ([`Recorder`]); a seed has one or two of them ([`Kind`]).
 
 mod bank;
 mod on_call;
 mod oracle;
 
+mod kind;
+mod recorder;
+mod rows;
+
+mod append;
+mod causal;
+mod g2;
+mod long_fork;
+mod monotonic;
+mod register;
+mod sequential;
+mod set;
+mod upsert;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use keyspace::{IndexId, Key, TableId, encoding, index_span};
-
 pub use bank::Bank;
+pub use kind::Kind;
 pub use on_call::OnCall;
 pub use oracle::OracleWatch;
+pub use recorder::Recorded;
 
 /// Told to all clients of a run: go on, or come to an end.
 #[derive(Clone, Default)]
@@ -54,11 +71,3 @@ impl Drop for Working {
 
 /// Time until a client tries again.
 const RETRY: Duration = Duration::from_millis(100);
-
-fn row_key(table: TableId, columns: &[i64]) -> Key {
-    let mut key = index_span(table, IndexId::PRIMARY).start.to_vec();
-    for column in columns {
-        encoding::put_int(&mut key, *column);
-    }
-    key.into()
-}

@@ -12,7 +12,8 @@ use bytes::Bytes;
 use keyspace::{Key, TableId};
 use txn::{Transaction, TxnOptions, TxnResult, Visible};
 
-use super::{RETRY, Shift, row_key};
+use super::rows::row_key;
+use super::{RETRY, Shift};
 use crate::World;
 use crate::gateway::{Gateway, Gateways, Outcome};
 use crate::world::spawn;
