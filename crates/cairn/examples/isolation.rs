@@ -55,7 +55,7 @@ async fn run_one(
     out: &Path,
     name: &str,
 ) -> Result<(Vec<Likeness>, Option<String>), String> {
-    let run = run_file(url, &folder.join(format!("specs/{name}.spec")), level).await?;
+    let run = run_file(url, &folder.join(format!("specs/{name}.spec")), level, "").await?;
     let files = expected_files(&folder.join("expected"), name);
     let read = |path| std::fs::read_to_string(path).map_err(|error| error.to_string());
     let expected = files.iter().map(read).collect::<Result<Vec<_>, _>>()?;

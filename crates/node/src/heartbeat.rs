@@ -35,6 +35,8 @@ pub struct Contact {
     last: Mutex<Option<Mono>>,
     life: Mutex<Timestamp>,
     garbage_floor: Mutex<Timestamp>,
+    /// Sessions of a node that began before its number are over.
+    sessions_over: Mutex<BTreeMap<NodeId, Timestamp>>,
 }
 
 impl Contact {
@@ -46,6 +48,10 @@ impl Contact {
     /// Nobody reads at or below it any more, as the leader says.
     pub fn garbage_floor(&self) -> Timestamp {
         *self.garbage_floor.lock()
+    }
+
+    pub fn is_session_over(&self, node: NodeId, began: Timestamp) -> bool {
+        self.sessions_over.lock().get(&node).is_some_and(|before| began < *before)
     }
 
     /// A number that was issued before the first session of this process began.
@@ -103,6 +109,7 @@ impl Heartbeat {
                 for (node, before) in sessions_over {
                     if reported.sessions_over.get(&node) != Some(&before) {
                         self.store.end_sessions(node, before);
+                        self.contact.sessions_over.lock().insert(node, before);
                         reported.sessions_over.insert(node, before);
                     }
                 }

@@ -126,6 +126,7 @@ impl Node {
             version: config.version.clone(),
             memory: Budget::new(config.statement_memory_bytes),
         });
+        let contact = Arc::new(Contact::default());
         sql.register_cluster(Arc::new(ClusterSight {
             env: env.clone(),
             node: place.node,
@@ -133,8 +134,8 @@ impl Node {
             placement: placement.clone(),
             neighbours: neighbours.clone(),
             network: seen_network,
+            contact: contact.clone(),
         }));
-        let contact = Arc::new(Contact::default());
         let (ready, stopping) = (watch::Sender::new(false), watch::Sender::new(false));
         let heartbeat = Heartbeat {
             env: env.clone(),

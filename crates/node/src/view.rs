@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use env::{BoxFuture, Env};
 use futures::future::join_all;
-use keyspace::{NodeId, TableId, table_span};
+use keyspace::{NodeId, TableId, Timestamp, table_span};
 use placement::{Neighbours, Placement};
 use ranges::Store;
 use rpc::cluster::{ClusterReply, ClusterRequest, NodeInfo, RangeSurvey, Survey, WaitEdge};
@@ -13,6 +13,8 @@ use rpc::{Network, Request, Response};
 use sql::catalog::providers::{ClusterView, NodeRow, RangeRow, WaitRow};
 use sql::{SqlError, SqlResult};
 
+use crate::heartbeat::Contact;
+
 pub struct ClusterSight {
     pub env: Env,
     pub node: NodeId,
@@ -20,6 +22,7 @@ pub struct ClusterSight {
     pub placement: Placement,
     pub neighbours: Neighbours,
     pub network: Arc<dyn Network>,
+    pub contact: Arc<Contact>,
 }
 
 impl ClusterSight {
@@ -64,6 +67,10 @@ impl ClusterView for ClusterSight {
             let edges = self.store.wait_edges().into_iter().chain(told.into_iter().flatten());
             Ok(edges.map(|edge| WaitRow { waiter: edge.waiter, holder: edge.holder }).collect())
         })
+    }
+
+    fn is_session_over(&self, node: NodeId, began: Timestamp) -> bool {
+        self.contact.is_session_over(node, began)
     }
 
     fn stored_bytes(&self, storage: TableId) -> u64 {

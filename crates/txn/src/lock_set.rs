@@ -96,6 +96,10 @@ impl LockSet {
         released
     }
 
+    pub fn forget(&mut self, key: &Key) {
+        self.keys.remove(key);
+    }
+
     /// Locks that something was read under, in key order.
     pub fn counting(&self) -> impl Iterator<Item = LockedKey> {
         self.keys.iter().filter_map(|(key, grants)| {

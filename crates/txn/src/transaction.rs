@@ -304,6 +304,12 @@ impl Transaction {
         Ok(())
     }
 
+    /// Gives one lock up before the end: of a transaction that holds locks for somebody else and writes nothing.
+    pub async fn release_lock(&self, key: &Key) -> TxnResult<()> {
+        self.core.state.lock().locks.forget(key);
+        release::keys(&self.core.client, self.core.id, vec![key.clone()]).await
+    }
+
     /// This transaction changes the catalog: its commit is announced first (rule 31) and writes `version_key`, whose value becomes
     /// the commit number (8 bytes big-endian).
     pub fn mark_catalog_change(&self, version_key: Key) {

@@ -36,10 +36,14 @@ const LOOK: Duration = Duration::from_millis(10);
 /// What PostgreSQL's own tests set for every session.
 const SETTINGS: &str = "-c timezone=PST8PDT -c datestyle=Postgres,\\ MDY -c intervalstyle=postgres_verbose";
 
-/// Runs all permutations of `file`, in a new database. `level`: the sessions' `default_transaction_isolation`.
-pub async fn run_file(url: &str, file: &Path, level: &str) -> Result<Run, String> {
+/// Runs all permutations of `file`, in a new database. `level`: the sessions' `default_transaction_isolation`. `also`: what
+/// is run after each setup.
+pub async fn run_file(url: &str, file: &Path, level: &str, also: &str) -> Result<Run, String> {
     let text = std::fs::read_to_string(file).map_err(|error| error.to_string())?;
-    let spec = Spec::parse(&text)?;
+    let mut spec = Spec::parse(&text)?;
+    if !also.is_empty() {
+        spec.setups.push(also.to_owned());
+    }
     let name = file.file_stem().map(|stem| stem.to_string_lossy().replace('-', "_")).unwrap_or_default();
     let database = format!("isolation_{name}");
     let mut config: Config = url.parse().map_err(|error| format!("{url}: {error}"))?;

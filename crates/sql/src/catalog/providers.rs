@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use env::BoxFuture;
 use expr::Oid;
-use keyspace::{Key, TableId, TxnId};
+use keyspace::{Key, NodeId, TableId, Timestamp, TxnId};
 
 use crate::SqlResult;
 
@@ -24,6 +24,12 @@ pub trait ClusterView: Send + Sync {
     /// Who waits for whom, on all nodes that can be reached.
     fn waits(&self) -> BoxFuture<'_, SqlResult<Vec<WaitRow>>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// Has the session ended with its node, which is dead or lives another life? `began`: a number of the session.
+    fn is_session_over(&self, node: NodeId, began: Timestamp) -> bool {
+        let _ = (node, began);
+        false
     }
 
     /// About how many bytes are stored under a storage id, as far as this node has heard; no message is sent.

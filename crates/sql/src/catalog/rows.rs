@@ -7,6 +7,7 @@
 //! | 3 name | class, parent, name | oid: what makes names unique, and what two creators of one name wait for each other on |
 //! | 4 dropped | storage id | what is to be cleared once the garbage floor is above the row's own number (rule 35) |
 //! | 5 setting | name | a cluster setting's text |
+//! | 6 advisory | database, space, number | the holders of an advisory lock (session/advisory/record.rs) |
 //!
 //! Lower numbers than 100 are the catalog's; `placement` keeps its tables from 100 on.
 

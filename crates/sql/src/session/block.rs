@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicU64;
 use txn::{Isolation, Savepoint, Transaction};
 
 use super::Notice;
+use super::advisory::AtSavepoint;
 use super::settings::{Active, Layers};
 use crate::catalog::UsedTables;
 use crate::catalog::ddl::AfterCommit;
@@ -55,6 +56,7 @@ struct Mark {
     /// `None`: the transaction had not begun yet.
     savepoint: Option<Savepoint>,
     after_commit: AfterEnd,
+    advisory: AtSavepoint,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,10 +157,10 @@ impl Block {
 
     // ---- savepoints ----
 
-    pub fn savepoint(&mut self, name: &str, settings: Layers) {
+    pub fn savepoint(&mut self, name: &str, settings: Layers, advisory: AtSavepoint) {
         let savepoint = self.open.as_ref().map(|open| open.txn.savepoint());
         let after_commit = self.after_commit.clone();
-        self.savepoints.push(Mark { name: name.to_owned(), settings, savepoint, after_commit });
+        self.savepoints.push(Mark { name: name.to_owned(), settings, savepoint, after_commit, advisory });
     }
 
     /// The savepoint and all after it are forgotten; what was done stays.
@@ -168,12 +170,12 @@ impl Block {
         Ok(())
     }
 
-    /// What was done since the savepoint is undone; the savepoint stays. Gives the settings to go back to.
-    pub async fn rollback_to(&mut self, name: &str) -> SqlResult<Layers> {
+    /// What was done since the savepoint is undone; the savepoint stays. Gives the settings and advisory locks to go back to.
+    pub async fn rollback_to(&mut self, name: &str) -> SqlResult<(Layers, AtSavepoint)> {
         let at = self.find(name)?;
         self.savepoints.truncate(at + 1);
         let mark = &self.savepoints[at];
-        let settings = mark.settings.clone();
+        let (settings, advisory) = (mark.settings.clone(), mark.advisory.clone());
         self.after_commit = mark.after_commit.clone();
         if let Some(open) = &self.open {
             match mark.savepoint {
@@ -187,7 +189,7 @@ impl Block {
             }
         }
         self.failed = false;
-        Ok(settings)
+        Ok((settings, advisory))
     }
 
     fn find(&self, name: &str) -> SqlResult<usize> {

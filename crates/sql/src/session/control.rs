@@ -90,6 +90,7 @@ impl Session {
         self.close_portals_of_block();
         let Some(mut block) = self.block.take() else { unreachable!("it was just there") };
         let Some(open) = block.take_open() else {
+            self.end_advisory_locks().await;
             self.state.settings(|settings| settings.end_transaction());
             self.carry_out(&block.after_commit);
             return Ok(());
@@ -98,6 +99,7 @@ impl Session {
         let txn = Arc::into_inner(open.txn);
         let txn = txn.unwrap_or_else(|| unreachable!("portals and statements of the block are gone"));
         let committed = txn.commit().await;
+        self.end_advisory_locks().await;
         if changes_catalog {
             // What the session has is the transaction's own view.
             self.catalog = None;
@@ -149,9 +151,10 @@ impl Session {
         Some(tell(catalog, named))
     }
 
-    pub(super) fn savepoint(&mut self, name: &str) -> SqlResult<()> {
+    pub(super) async fn savepoint(&mut self, name: &str) -> SqlResult<()> {
         let settings = self.state.settings(|settings| settings.mark());
-        self.block_for("SAVEPOINT")?.savepoint(name, settings);
+        let advisory = self.state.advisory.at_savepoint().await;
+        self.block_for("SAVEPOINT")?.savepoint(name, settings, advisory);
         Ok(())
     }
 
@@ -161,8 +164,9 @@ impl Session {
 
     pub(super) async fn rollback_to(&mut self, name: &str) -> SqlResult<()> {
         let block = self.block_for("ROLLBACK TO SAVEPOINT")?;
-        let settings = block.rollback_to(name).await?;
+        let (settings, advisory) = block.rollback_to(name).await?;
         let depth = block.depth();
+        self.state.advisory.rollback_to(&self.server, &advisory).await?;
         self.portals.retain(|_, portal| portal.depth() <= depth);
         self.state.settings(|now| now.restore(settings));
         // DDL since the savepoint is undone: the catalog is read anew.
@@ -262,6 +266,7 @@ impl Session {
                     if let Some(open) = open {
                         block::end(open).await;
                     }
+                    self.end_advisory_locks().await;
                 }
             }
             Some(_) => self.end_block_badly().await,

@@ -13,6 +13,8 @@ use expr::{Datum, Environment, EvalContext, EvalError, EvalResult, FunctionId, O
 use parking_lot::Mutex;
 
 use super::Server;
+use super::advisory::{LockName, Scope, Wanted};
+use super::block::warning;
 use super::sequence;
 use super::state::SessionState;
 use crate::catalog::{Catalog, SearchPath};
@@ -55,6 +57,12 @@ enum Ask {
     Sleep(Duration),
     /// The sessions that this one waits for.
     Blockers(u32),
+    AdvisoryLock(Wanted),
+    AdvisoryUnlock {
+        name: LockName,
+        is_shared: bool,
+    },
+    AdvisoryUnlockAll,
 }
 
 /// The state of the error that stops an evaluation; never seen outside.
@@ -119,6 +127,22 @@ impl Functions {
                 };
                 int4_array(self.server.sessions.blockers(session, &waits))
             }
+            Ask::AdvisoryLock(wanted) => {
+                let timeout = self.state.active().lock_timeout;
+                Datum::Bool(Box::pin(self.state.advisory.lock(&self.server, wanted, timeout)).await?)
+            }
+            Ask::AdvisoryUnlock { name, is_shared } => {
+                let had = Box::pin(self.state.advisory.unlock(&self.server, name, is_shared)).await?;
+                if !had {
+                    let mode = if is_shared { "ShareLock" } else { "ExclusiveLock" };
+                    self.state.notice(warning("01000", format!("you don't own a lock of type {mode}")));
+                }
+                Datum::Bool(had)
+            }
+            Ask::AdvisoryUnlockAll => {
+                self.state.advisory.unlock_all(&self.server).await?;
+                Datum::text("")
+            }
             Ask::NextValue(sequence) => Datum::Int8(self.draw(sequence).await?),
             Ask::SetValue { sequence, value, is_called } => {
                 sequence::set(&self.server, &self.catalog, sequence, value, is_called).await?;
@@ -162,6 +186,26 @@ impl Functions {
         let mut error = EvalError::new("XX000", "this function cannot be used here");
         error.0.state = WAITING;
         Err(error)
+    }
+
+    /// `pg_[try_]advisory_[xact_]lock[_shared]`, `pg_advisory_unlock[_shared]`, with one number or two.
+    fn advisory(&self, source: &str, args: &[&Datum]) -> EvalResult<Datum> {
+        if source == "pg_advisory_unlock_all" {
+            return self.ask(Ask::AdvisoryUnlockAll);
+        }
+        let (is_pair, number) = match args {
+            [high, low] => (true, u64::from(integer(high) as u32) << 32 | u64::from(integer(low) as u32)),
+            _ => (false, integer(args[0]) as u64),
+        };
+        let name = LockName { database: self.state.database.oid, is_pair, number };
+        let is_shared = source.contains("_shared_");
+        if source.starts_with("pg_advisory_unlock") {
+            return self.ask(Ask::AdvisoryUnlock { name, is_shared });
+        }
+        let scope = if source.contains("_xact_") { Scope::Transaction } else { Scope::Session };
+        let wait = !source.starts_with("pg_try_");
+        let got = self.ask(Ask::AdvisoryLock(Wanted { name, is_shared, scope, wait }))?;
+        Ok(if wait { Datum::text("") } else { got })
     }
 
     /// The rows of a set-returning function that only a session can answer.
@@ -322,6 +366,9 @@ impl Environment for Functions {
                 let blockers = self.ask(Ask::Blockers(oid(args[0])))?;
                 let others: Vec<i64> = elements(args[1]).iter().map(integer).collect();
                 Datum::Bool(elements(&blockers).iter().any(|blocker| others.contains(&integer(blocker))))
+            }
+            source if source.starts_with("pg_advisory_") || source.starts_with("pg_try_advisory_") => {
+                self.advisory(source, args)?
             }
             "pg_is_in_recovery" => Datum::Bool(false),
             "inet_client_addr" | "inet_server_addr" | "inet_server_port" => Datum::Null,

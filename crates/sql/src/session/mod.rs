@@ -21,6 +21,7 @@
 //! transaction that cannot be serialized runs again in a new one. Both only while no row of it has left the server
 //! ([`answer`]).
 
+mod advisory;
 mod answer;
 mod block;
 mod cancel;
@@ -161,6 +162,15 @@ impl Session {
         self.forget_own_catalog();
         if let Some(open) = block.take_open() {
             block::end(open).await;
+        }
+        self.end_advisory_locks().await;
+    }
+
+    /// Those of the transaction that has ended. The outcome stands already: what fails here is tried again with the next
+    /// statement that ends.
+    async fn end_advisory_locks(&mut self) {
+        if let Err(error) = self.state.advisory.end_transaction(&self.server).await {
+            tracing::warn!(%error, "advisory locks of a transaction could not be given up");
         }
     }
 

@@ -142,6 +142,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.stop_listening();
+        self.state.advisory.clone().close(self.server.clone());
         self.server.sessions.remove(self.state.id);
     }
 }

@@ -27,10 +27,13 @@ impl Registry {
 
     /// The sessions of this node whose transactions are in the way of that of `session`.
     pub fn blockers(&self, session: u32, waits: &[WaitRow]) -> Vec<u32> {
-        let Some(waiter) = self.find(session).map(|session| session.txn()) else { return Vec::new() };
-        let holders: BTreeSet<_> = waits.iter().filter(|wait| wait.waiter == waiter).map(|wait| wait.holder).collect();
+        let Some(waiter) = self.find(session) else { return Vec::new() };
+        let waits = waits.iter().filter(|wait| waiter.owns(wait.waiter));
+        let holders: BTreeSet<_> = waits.map(|wait| wait.holder).collect();
         let sessions = self.0.lock();
-        let holds = |state: &Weak<SessionState>| state.upgrade().is_some_and(|state| holders.contains(&state.txn()));
+        let holds = |state: &Weak<SessionState>| {
+            state.upgrade().is_some_and(|state| holders.iter().any(|holder| state.owns(*holder)))
+        };
         sessions.iter().filter(|(_, state)| holds(state)).map(|(id, _)| *id).collect()
     }
 

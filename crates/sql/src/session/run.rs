@@ -100,6 +100,7 @@ impl Session {
         self.state.begin_query(&prepared.source, self.server.now_micros());
         let result = self.run_and_answer(prepared, promised, params, &mut answer, place).await;
         let result = result.map_err(|error| self.name_place(error));
+        self.state.advisory.end_statement(&self.server, false).await?;
         let state = match self.status() {
             TransactionStatus::Idle => "idle",
             TransactionStatus::InTransaction => "idle in transaction",
@@ -148,6 +149,7 @@ impl Session {
                     env::probe!("transaction_started_over");
                     tries += 1;
                     answer.start_over();
+                    self.state.advisory.end_statement(&self.server, true).await?;
                     self.start_over(in_block).await;
                     let pause = self.back_off(tries);
                     limit.run(pause).await?;
@@ -394,6 +396,7 @@ impl Session {
                     tries += 1;
                     answer.start_over();
                     self.state.take_notifies();
+                    self.state.advisory.end_statement(&self.server, true).await?;
                     limit.run(open.txn.restart_statement()).await?;
                 }
                 result => return result,

@@ -13,6 +13,7 @@ use keyspace::TxnId;
 use parking_lot::Mutex;
 
 use super::Notice;
+use super::advisory::AdvisoryLocks;
 use super::settings::{Active, Settings};
 use crate::catalog::providers::{CursorRow, PreparedRow};
 
@@ -25,6 +26,7 @@ pub(crate) struct SessionState {
     pub started_at: i64,
     /// The transaction that runs, or ran last; 0 is none.
     txn: AtomicU64,
+    pub advisory: Arc<AdvisoryLocks>,
     inner: Mutex<Inner>,
 }
 
@@ -100,6 +102,7 @@ impl SessionState {
             client_address,
             started_at,
             txn: AtomicU64::new(0),
+            advisory: Arc::default(),
             inner: Mutex::new(inner),
         }
     }
@@ -145,8 +148,9 @@ impl SessionState {
         self.txn.store(txn.0, Ordering::Relaxed);
     }
 
-    pub fn txn(&self) -> TxnId {
-        TxnId(self.txn.load(Ordering::Relaxed))
+    /// Does the session hold locks, or wait for them, under this id?
+    pub fn owns(&self, txn: TxnId) -> bool {
+        txn != TxnId(0) && (txn == TxnId(self.txn.load(Ordering::Relaxed)) || txn == self.advisory.owner())
     }
 
     pub fn activity(&self) -> Activity {

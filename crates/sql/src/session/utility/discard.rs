@@ -11,6 +11,7 @@ impl Session {
             Discard::All => {
                 self.forbid_block("DISCARD ALL")?;
                 self.portals.clear();
+                self.state.advisory.unlock_all(&self.server).await?;
                 self.statements.clear();
                 self.state.set_role(self.state.user.clone());
                 let user = self.state.user.name.clone();

@@ -42,7 +42,7 @@ impl Session {
                 done("ROLLBACK")
             }
             Utility::Savepoint(name) => {
-                self.savepoint(name.as_str())?;
+                self.savepoint(name.as_str()).await?;
                 done("SAVEPOINT")
             }
             Utility::Release(name) => {
