@@ -55,6 +55,9 @@ pub trait Engine: Send + Sync + 'static {
     /// Makes everything written before this call durable, all families at one cut.
     fn flush(&self) -> Result<()>;
 
+    /// The failure that ended this engine, whoever met it; also one of work in the background. Cheap.
+    fn health(&self) -> Result<()>;
+
     /// Bytes this engine takes on disk, and bytes free where it lives. `None` where there is no disk.
     fn disk_usage(&self) -> Option<DiskUsage> {
         None

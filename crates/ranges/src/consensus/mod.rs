@@ -160,6 +160,8 @@ pub struct Consensus {
     standing: Standing,
     /// What the election clock showed at the last tick: a lower value means it was reset.
     elapsed: usize,
+    /// Met in an event that could not tell it: see [`Consensus::deferred`].
+    defect: Option<Defect>,
 }
 
 const ENTRY_BYTES_PER_MESSAGE: u64 = 1 << 20;
@@ -224,7 +226,7 @@ impl Consensus {
         let raft = guarded(|| RawNode::new(&config, storage, &logger))?
             .map_err(|error| Defect::Unreadable(error.to_string()))?;
         let standing = Standing { role: Role::Follower, term: hard_state.term, leader: None };
-        let mut consensus = Consensus { raft, timing, election_timeout: 0, standing, elapsed: 0 };
+        let mut consensus = Consensus { raft, timing, election_timeout: 0, standing, elapsed: 0, defect: None };
         consensus.draw_timeout(draw);
         Ok(consensus)
     }
@@ -290,7 +292,7 @@ impl Consensus {
         let entries = commands.into_iter().map(|data| raft::prelude::Entry { data, ..Default::default() });
         let mut message = Message { from: self.raft.raft.id, entries: entries.collect(), ..Message::default() };
         message.set_msg_type(MessageType::MsgPropose);
-        self.raft.raft.step(message).map_err(|_| NotProposed::Busy)?;
+        self.deferred(|raft| raft.raft.step(message)).and_then(Result::ok).ok_or(NotProposed::Busy)?;
         assert!(self.last_index() + 1 == first + count, "a leader appends what it accepts");
         Ok(first)
     }
@@ -309,34 +311,47 @@ impl Consensus {
         let mut change = ConfChangeV2::default();
         change.set_transition(ConfChangeTransition::Auto);
         change.changes = steps.iter().map(|step| step.to_raft()).collect();
-        self.raft.propose_conf_change(command, change).map_err(|_| NotProposed::Busy)?;
+        let proposed = self.deferred(|raft| raft.propose_conf_change(command, change));
+        proposed.and_then(Result::ok).ok_or(NotProposed::Busy)?;
         Ok(self.last_index())
     }
 
     /// Asks a quorum whether this replica still leads; `context` comes back in [`Output::reads`].
     pub fn read_index(&mut self, context: u64) {
-        self.raft.read_index(context.to_be_bytes().to_vec());
+        self.deferred(|raft| raft.read_index(context.to_be_bytes().to_vec()));
     }
 
     pub fn transfer_leader(&mut self, to: ReplicaId) {
-        self.raft.transfer_leader(to.0);
+        self.deferred(|raft| raft.transfer_leader(to.0));
     }
 
     /// Gives up leadership without waiting for anybody: this node's disk or process has stalled.
     pub fn step_down(&mut self) {
         if self.is_leader() {
             let term = self.raft.raft.term;
-            self.raft.raft.become_follower(term, raft::INVALID_ID);
+            self.deferred(|raft| raft.raft.become_follower(term, raft::INVALID_ID));
         }
     }
 
     pub fn report_unreachable(&mut self, replica: ReplicaId) {
-        self.raft.report_unreachable(replica.0);
+        self.deferred(|raft| raft.report_unreachable(replica.0));
     }
 
     pub fn report_snapshot(&mut self, replica: ReplicaId, arrived: bool) {
         let status = if arrived { raft::SnapshotStatus::Finish } else { raft::SnapshotStatus::Failure };
-        self.raft.report_snapshot(replica.0, status);
+        self.deferred(|raft| raft.report_snapshot(replica.0, status));
+    }
+
+    /// An event whose sender has no use for a defect: the next [`poll`](Consensus::poll) tells it.
+    fn deferred<T>(&mut self, event: impl FnOnce(&mut RawNode<LogStorage>) -> T) -> Option<T> {
+        let raft = &mut self.raft;
+        match guarded(|| event(raft)) {
+            Ok(value) => Some(value),
+            Err(defect) => {
+                self.defect.get_or_insert(defect);
+                None
+            }
+        }
     }
 
     pub fn allow_snapshots(&mut self, allowed: bool) {
@@ -347,6 +362,9 @@ impl Consensus {
 
     /// What has come of the events. What has to be written goes into `batch`.
     pub fn poll(&mut self, batch: &mut Batch) -> Result<Option<Output>, Defect> {
+        if let Some(defect) = self.defect.clone() {
+            return Err(defect);
+        }
         if !self.raft.has_ready() {
             return Ok(None);
         }

@@ -168,6 +168,10 @@ impl LogLoop {
         if led_here && let Err(defect) = peer.consensus.campaign() {
             self.quarantine(range, &defect);
         }
+        for (from, message) in self.early.take(range) {
+            probe!("a_message_waited_for_the_split");
+            self.step(range, from, message);
+        }
         Ok(())
     }
 

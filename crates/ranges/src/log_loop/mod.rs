@@ -20,6 +20,7 @@
 //!   down by itself.
 
 mod apply;
+mod early;
 mod lifecycle;
 mod peer;
 mod snapshot;
@@ -109,6 +110,7 @@ pub struct LogLoop {
     /// A flush has ended: logs can be cut.
     cut_logs: bool,
     transfers: snapshot::Transfers,
+    early: early::Early,
     ticks: u64,
     stopping: Option<oneshot::Sender<()>>,
 }
@@ -158,6 +160,7 @@ impl LogLoop {
             flushing: false,
             cut_logs: false,
             transfers: snapshot::Transfers::default(),
+            early: early::Early::default(),
             ticks: 0,
             stopping: None,
         }
@@ -225,7 +228,12 @@ impl LogLoop {
 
     fn take_event(&mut self, event: Event) -> storage::Result<()> {
         match event {
-            Event::Tick => self.tick(),
+            Event::Tick => {
+                // A failure that a reader or a flush met need not come back from anything the loop does: replicas
+                // that could not read their log are out of use and write nothing.
+                self.shared.engine.health()?;
+                self.tick();
+            }
             Event::Synced(outcome) => {
                 outcome?;
                 let syncing = self.syncing.take().expect("a sync that ended was under way");
@@ -450,6 +458,7 @@ impl LogLoop {
             probe!("stepped_down_on_a_stalled_disk");
             tracing::warn!("a sync takes longer than an election: stepping down where others can lead");
         }
+        self.early.forget_before(self.ticks.saturating_sub(self.shared.env.knobs().election_ticks));
         let housekeeping = self.ticks.is_multiple_of(HOUSEKEEPING_TICKS);
         let ranges: Vec<RangeId> = self.peers.keys().copied().collect();
         for range in ranges {
@@ -511,7 +520,14 @@ impl LogLoop {
         if let PeerMessage::Introduce(descriptor) = &message {
             self.introduced(descriptor, to.1);
         }
-        let Some(peer) = self.peers.get_mut(&range) else { return };
+        let Some(peer) = self.peers.get_mut(&range) else {
+            if let PeerMessage::Raft(message) = message
+                && message.snapshot.is_none()
+            {
+                self.early.hold(self.ticks, range, from.1, message);
+            }
+            return;
+        };
         // Replica numbers are never reused: a message of or for an earlier life is told by them.
         if peer.replica.id != to.1 || matches!(peer.halted, Some(Halt::Defect)) {
             return;

@@ -28,7 +28,7 @@ impl LogLoop {
     pub(super) fn flushed(&mut self, applied: Vec<(RangeId, u64)>, outcome: storage::Result<()>) {
         self.flushing = false;
         if let Err(error) = outcome {
-            // The engine answers everything with this error from now on; the next write ends the loop.
+            // The engine answers everything with this error from now on; the next tick ends the loop.
             tracing::error!(%error, "a flush failed");
             return;
         }

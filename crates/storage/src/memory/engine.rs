@@ -67,6 +67,10 @@ impl Engine for MemoryEngine {
         self.inner.disk.flush(self.inner.generation).map_err(|error| self.inner.fail(error))
     }
 
+    fn health(&self) -> Result<()> {
+        self.inner.check()
+    }
+
     fn approximate_bytes(&self, family: Family, start: &[u8], end: &[u8]) -> Result<u64> {
         let snapshot = self.snapshot();
         let mut iter = snapshot.iter(family, start, end);

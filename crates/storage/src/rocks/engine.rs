@@ -94,6 +94,11 @@ impl Engine for RocksEngine {
         self.sync() // a family without unflushed entries is not flushed; its last batch may be in the log alone
     }
 
+    fn health(&self) -> Result<()> {
+        self.inner.poison.check()?;
+        self.inner.check_background()
+    }
+
     fn disk_usage(&self) -> Option<DiskUsage> {
         self.inner.directory.lock().disk_usage()
     }
