@@ -32,8 +32,13 @@ fn key(name: &str) -> Key {
     Key::from([&start[..], &[1, 1], name.as_bytes()].concat())
 }
 
-const SERIALIZABLE: TxnOptions =
-    TxnOptions { isolation: Isolation::Serializable, read_only: false, as_of: None, lock_timeout: None };
+const SERIALIZABLE: TxnOptions = TxnOptions {
+    isolation: Isolation::Serializable,
+    read_only: false,
+    as_of: None,
+    reads_for: None,
+    lock_timeout: None,
+};
 
 async fn write(cluster: &Cluster, index: usize, name: &str, value: &str) {
     let txn = cluster.node(index).txn().begin(SERIALIZABLE).await.unwrap();

@@ -49,8 +49,13 @@ fn key() -> Key {
     Key::from([&table_span(TableId(1000)).start[..], &[1, 1, b'k']].concat())
 }
 
-const OPTIONS: TxnOptions =
-    TxnOptions { isolation: Isolation::Serializable, read_only: false, as_of: None, lock_timeout: None };
+const OPTIONS: TxnOptions = TxnOptions {
+    isolation: Isolation::Serializable,
+    read_only: false,
+    as_of: None,
+    reads_for: None,
+    lock_timeout: None,
+};
 
 async fn write(process: &Process, value: &'static str) {
     let txn = process.node().txn().begin(OPTIONS).await.unwrap();

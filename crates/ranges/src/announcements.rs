@@ -101,7 +101,7 @@ impl Announcements {
             return None;
         }
         let map = self.keys.lock();
-        map.get(key)?.iter().find(|entry| entry.concerns(at, reader, &now)).map(Entry::wait)
+        in_the_way(map.get(key)?, at, reader, &now).map(Entry::wait)
     }
 
     /// The same for every key of `span`.
@@ -116,10 +116,8 @@ impl Announcements {
             return None;
         }
         let map = self.keys.lock();
-        let mut entries = map
-            .range::<Key, _>((Bound::Included(&span.start), Bound::Excluded(&span.end)))
-            .flat_map(|(_, entries)| entries);
-        entries.find(|entry| entry.concerns(at, reader, &now)).map(Entry::wait)
+        let mut keys = map.range::<Key, _>((Bound::Included(&span.start), Bound::Excluded(&span.end)));
+        keys.find_map(|(_, entries)| in_the_way(entries, at, reader, &now)).map(Entry::wait)
     }
 
     /// Waits for this very transaction's write of `key`, if one is under way.
@@ -143,6 +141,21 @@ impl Announcements {
         });
         self.count.store(map.len(), Ordering::SeqCst);
     }
+}
+
+/// The first writer of a key that a reader has to wait for. Of two refused writers that each read what the other is going
+/// to write, the one that was refused first goes on and the other waits for it.
+fn in_the_way<'e>(
+    entries: &'e [Entry],
+    at: Timestamp,
+    reader: Option<TxnId>,
+    now: &impl Fn() -> Mono,
+) -> Option<&'e Entry> {
+    let mut reader_came_first = false;
+    entries.iter().find(|entry| {
+        reader_came_first |= Some(entry.txn) == reader;
+        entry.concerns(at, reader, now) && !(reader_came_first && entry.until.is_some())
+    })
 }
 
 impl Entry {
@@ -240,6 +253,23 @@ mod tests {
         drop(first);
         assert!(wait.changed.try_recv().is_ok());
         drop(home.announce(TxnId(2), Timestamp(11), kept).unwrap());
+    }
+
+    #[test]
+    fn of_two_refused_writers_the_first_reads_on() {
+        let home = Arc::new(Announcements::default());
+        let key = Key::from("a");
+        for txn in [1, 2] {
+            home.announce(TxnId(txn), Timestamp(10), keys(&["a"])).unwrap().refuse(Timestamp(20), Mono(200));
+        }
+        let span = Span::new("a".into(), "b".into());
+        assert!(home.below(&key, Timestamp(30), Some(TxnId(1)), NOW).is_none());
+        assert!(home.below_in(&span, Timestamp(30), Some(TxnId(1)), NOW).is_none());
+        assert_eq!(home.below(&key, Timestamp(30), Some(TxnId(2)), NOW).unwrap().writer, TxnId(1));
+        assert_eq!(home.below_in(&span, Timestamp(30), Some(TxnId(2)), NOW).unwrap().writer, TxnId(1));
+        let active = home.announce(TxnId(3), Timestamp(25), keys(&["a"])).unwrap();
+        assert_eq!(home.below(&key, Timestamp(30), Some(TxnId(1)), NOW).unwrap().writer, TxnId(3));
+        drop(active);
     }
 
     #[test]

@@ -31,12 +31,21 @@ pub struct TxnOptions {
     pub read_only: bool,
     /// Read at this number instead of a fresh one (`AS OF SYSTEM TIME`); implies read-only.
     pub as_of: Option<Timestamp>,
+    /// With `as_of`: these are reads on behalf of a transaction whose commit is under way. What it has announced to
+    /// write does not make them wait, and they do not push it.
+    pub reads_for: Option<TxnId>,
     pub lock_timeout: Option<Duration>,
 }
 
 impl Default for TxnOptions {
     fn default() -> TxnOptions {
-        TxnOptions { isolation: Isolation::Serializable, read_only: false, as_of: None, lock_timeout: None }
+        TxnOptions {
+            isolation: Isolation::Serializable,
+            read_only: false,
+            as_of: None,
+            reads_for: None,
+            lock_timeout: None,
+        }
     }
 }
 
@@ -101,6 +110,7 @@ impl TxnClient {
             isolation: options.isolation,
             read_only: options.read_only || options.as_of.is_some(),
             historic: options.as_of.is_some(),
+            reads_for: options.reads_for,
             state: Mutex::new(State::new(stamp, options.lock_timeout, self.shared.buffer())),
         };
         Ok(Transaction::new(Arc::new(core)))

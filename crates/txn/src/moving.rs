@@ -25,7 +25,7 @@ impl Core {
         assert!(stamp.at > old.at, "the oracle's numbers grow");
         let same_catalog = stamp.catalog == old.catalog && !stamp.unsettled && !old.unsettled;
         if let (false, Some(guard)) = (same_catalog, guard)
-            && !guard.holds_at(stamp).await?
+            && !guard.holds_at(stamp, self.id).await?
         {
             return Err(TxnError::SchemaChanged);
         }

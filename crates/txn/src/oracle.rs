@@ -27,6 +27,7 @@ pub trait Oracle: Send + Sync + 'static {
 
 /// Asked when a transaction has to move to another number and the catalog there is another one.
 pub trait SchemaGuard: Send + Sync + 'static {
-    /// Does everything that the transaction has used of the catalog hold at `stamp` too?
-    fn holds_at(&self, stamp: Stamp) -> BoxFuture<'_, TxnResult<bool>>;
+    /// Does everything that the transaction has used of the catalog hold at `stamp` too? `txn` is the one that asks; it may be
+    /// in the middle of its commit.
+    fn holds_at(&self, stamp: Stamp, txn: TxnId) -> BoxFuture<'_, TxnResult<bool>>;
 }

@@ -213,7 +213,7 @@ impl Core {
     }
 
     fn reader(&self) -> Option<TxnId> {
-        (!self.historic).then_some(self.id)
+        if self.historic { self.reads_for } else { Some(self.id) }
     }
 
     /// The transaction's lock timeout, where the statement names none.

@@ -52,6 +52,8 @@ pub(crate) struct Core {
     pub read_only: bool,
     /// Reads in the past, outside of any transaction (rule 17).
     pub historic: bool,
+    /// The transaction that these reads are done for, if it is another one.
+    pub reads_for: Option<TxnId>,
     pub state: Mutex<State>,
 }
 

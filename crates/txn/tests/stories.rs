@@ -31,7 +31,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use env::{BoxFuture, Env, Knobs};
 use goldenscript::{Argument, Command, Context};
-use keyspace::{Key, NodeId, Span, Timestamp};
+use keyspace::{Key, NodeId, Span, Timestamp, TxnId};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use txn::fake::{self, Fake, Fault, Step};
@@ -88,7 +88,7 @@ struct Guard {
 }
 
 impl SchemaGuard for Guard {
-    fn holds_at(&self, _stamp: Stamp) -> BoxFuture<'_, TxnResult<bool>> {
+    fn holds_at(&self, _stamp: Stamp, _txn: TxnId) -> BoxFuture<'_, TxnResult<bool>> {
         Box::pin(async { Ok(!self.refuses.load(Ordering::Relaxed)) })
     }
 }
@@ -302,6 +302,7 @@ impl Runner {
         let options = TxnOptions {
             isolation,
             read_only: words.has("read-only"),
+            reads_for: None,
             as_of: words.option("as-of").map(|at| at.parse().map(Timestamp)).transpose()?,
             lock_timeout: None,
         };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use expr::Oid;
 use keyspace::catalog_version_key;
-use txn::{IdKind, Isolation, Transaction, TxnClient, TxnError, TxnOptions, TxnResult, Visible};
+use txn::{IdKind, Transaction, TxnClient, TxnError, TxnOptions, TxnResult, Visible};
 
 use super::rows::{NameClass, descriptor_key, name_key, name_value};
 use super::*;
@@ -32,7 +32,7 @@ pub async fn bootstrap(client: &TxnClient) -> TxnResult<()> {
 }
 
 async fn try_bootstrap(client: &TxnClient) -> TxnResult<()> {
-    let options = TxnOptions { isolation: Isolation::Serializable, read_only: false, as_of: None, lock_timeout: None };
+    let options = TxnOptions::default();
     let txn = client.begin(options).await?;
     let first = name_key(NameClass::Database, Oid(0), DATABASES[0].0);
     let there = txn.get_many(&[first], None, Visible::EarlierStatements, false).await?;

@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use keyspace::{Key, Timestamp, catalog_version_key};
+use keyspace::{Key, Timestamp, TxnId, catalog_version_key};
 use parking_lot::RwLock;
 use tokio::sync::Mutex;
 use txn::{Isolation, ScanSpec, Stamp, Transaction, TxnClient, TxnError, TxnOptions, TxnResult, Visible};
@@ -38,11 +38,22 @@ impl CatalogCache {
     /// The catalog that holds at `stamp`; with the transaction's own changes, if `held`, which is what the caller used
     /// last, has such.
     pub async fn at(&self, stamp: Stamp, held: Option<&Arc<Catalog>>) -> TxnResult<Arc<Catalog>> {
-        let version = if stamp.unsettled { self.read_version(stamp.at).await? } else { stamp.catalog };
+        self.at_for(stamp, held, None).await
+    }
+
+    /// The same on behalf of a transaction that is being committed: it may have announced a change of the catalog
+    /// itself, and must not wait for that.
+    pub async fn at_for(
+        &self,
+        stamp: Stamp,
+        held: Option<&Arc<Catalog>>,
+        reads_for: Option<TxnId>,
+    ) -> TxnResult<Arc<Catalog>> {
+        let version = if stamp.unsettled { self.read_version(stamp.at, reads_for).await? } else { stamp.catalog };
         if let Some(held) = held.filter(|held| held.base() == version) {
             return Ok(held.clone());
         }
-        let base = self.committed(stamp.at, version).await?;
+        let base = self.committed(stamp.at, version, reads_for).await?;
         match held.filter(|held| held.version().is_none()) {
             Some(held) => Ok(Arc::new(held.rebase(&base))),
             None => Ok(base),
@@ -53,14 +64,14 @@ impl CatalogCache {
         &self.client
     }
 
-    async fn committed(&self, at: Timestamp, version: Timestamp) -> TxnResult<Arc<Catalog>> {
+    async fn committed(&self, at: Timestamp, version: Timestamp, reads_for: Option<TxnId>) -> TxnResult<Arc<Catalog>> {
         if let Some(snapshot) = self.cached(version) {
             return Ok(snapshot);
         }
         let _one_at_a_time = self.loading.lock().await;
         match self.cached(version) {
             Some(snapshot) => Ok(snapshot),
-            None => self.load(at, version).await,
+            None => self.load(at, version, reads_for).await,
         }
     }
 
@@ -68,9 +79,9 @@ impl CatalogCache {
         self.snapshots.read().iter().rev().find(|snapshot| snapshot.base() == version).cloned()
     }
 
-    async fn load(&self, at: Timestamp, version: Timestamp) -> TxnResult<Arc<Catalog>> {
+    async fn load(&self, at: Timestamp, version: Timestamp, reads_for: Option<TxnId>) -> TxnResult<Arc<Catalog>> {
         let base = self.snapshots.read().back().cloned();
-        let txn = self.begin_at(at).await?;
+        let txn = self.begin_at(at, reads_for).await?;
         let catalog = read(&txn, base.as_deref()).await;
         txn.rollback().await;
         let mut catalog = catalog?;
@@ -86,8 +97,8 @@ impl CatalogCache {
     }
 
     /// Waits for a change that is being committed, then says which one is the last at or below `at`.
-    async fn read_version(&self, at: Timestamp) -> TxnResult<Timestamp> {
-        let txn = self.begin_at(at).await?;
+    async fn read_version(&self, at: Timestamp, reads_for: Option<TxnId>) -> TxnResult<Timestamp> {
+        let txn = self.begin_at(at, reads_for).await?;
         let value = txn.get_many(&[catalog_version_key()], None, Visible::EarlierStatements, false).await;
         txn.rollback().await;
         let Some(value) = value?.pop().flatten() else { return Ok(Timestamp::ZERO) };
@@ -95,9 +106,10 @@ impl CatalogCache {
         Ok(Timestamp(u64::from_be_bytes(number)))
     }
 
-    async fn begin_at(&self, at: Timestamp) -> TxnResult<Transaction> {
+    async fn begin_at(&self, at: Timestamp, reads_for: Option<TxnId>) -> TxnResult<Transaction> {
         let isolation = Isolation::RepeatableRead;
-        self.client.begin(TxnOptions { isolation, read_only: true, as_of: Some(at), lock_timeout: None }).await
+        let options = TxnOptions { isolation, read_only: true, as_of: Some(at), reads_for, ..TxnOptions::default() };
+        self.client.begin(options).await
     }
 }
 

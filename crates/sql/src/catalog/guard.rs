@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use env::BoxFuture;
 use expr::Oid;
+use keyspace::TxnId;
 use parking_lot::Mutex;
 use txn::{SchemaGuard, Stamp, TxnResult};
 
@@ -59,11 +60,11 @@ impl UsedTables {
 }
 
 impl SchemaGuard for UsedTables {
-    fn holds_at(&self, stamp: Stamp) -> BoxFuture<'_, TxnResult<bool>> {
+    fn holds_at(&self, stamp: Stamp, txn: TxnId) -> BoxFuture<'_, TxnResult<bool>> {
         Box::pin(async move {
             // What others have committed below the number is what holds at it, and looking there is no read at it: it
             // would push the very change that asks.
-            let catalog = self.cache.at(Stamp { at: stamp.at.before(), ..stamp }, None).await?;
+            let catalog = self.cache.at_for(Stamp { at: stamp.at.before(), ..stamp }, None, Some(txn)).await?;
             let used = self.used.lock();
             Ok(used.values().all(|(table, how)| match how {
                 TableUse::Define => true,

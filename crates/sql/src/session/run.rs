@@ -273,6 +273,7 @@ impl Session {
                     isolation: block.modes.level(),
                     read_only: block.modes.read_only,
                     as_of: None,
+                    reads_for: None,
                     lock_timeout,
                 };
                 let txn = limit.run(self.server.config.txn.begin(options)).await?;

@@ -55,7 +55,7 @@ fn find(catalog: &Catalog, oid: Oid) -> SqlResult<(Table, SequenceDescriptor)> {
 }
 
 async fn begin(server: &Server) -> SqlResult<Transaction> {
-    let options = TxnOptions { isolation: Isolation::ReadCommitted, read_only: false, as_of: None, lock_timeout: None };
+    let options = TxnOptions { isolation: Isolation::ReadCommitted, ..TxnOptions::default() };
     let txn = server.config.txn.begin(options).await?;
     txn.begin_statement().await?;
     Ok(txn)
