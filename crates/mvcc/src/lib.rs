@@ -49,7 +49,7 @@ mod version;
 pub use checksum::checksum;
 pub use garbage::{Collected, collect_records, collect_versions};
 pub use intent::{Intent, Intents, get_intent, intents_of, put_intent, remove_intent, resolve_intent};
-pub use read::{changed_in, get, is_vacant, key_changed_since, newest, version_by_writer};
+pub use read::{changed_in, get, get_now, is_vacant, key_changed_since, newest, version_by_writer};
 pub use record::{Record, get_record, put_record, records, remove_record};
 pub use scan::{Direction, Limits, Rest, Row, Scan, Visit, scan};
 pub use size::{approximate_bytes, split_key};

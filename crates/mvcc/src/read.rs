@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use keyspace::{Key, Span, Timestamp, TxnId};
-use storage::{Family, Snapshot};
+use storage::{Engine, Family, SUFFIX_LEN, Snapshot};
 
 use crate::bounds::{after_entries, entries_end};
 use crate::version::{HEADER_LEN, data_key, decode_head, split_data_key, suffix, suffix_timestamp};
@@ -10,11 +10,12 @@ use crate::{Result, Version, VersionHead};
 
 /// The value of `key` as of `at`; `None` where there is none or it is deleted. One seek.
 pub fn get(snapshot: &dyn Snapshot, key: &[u8], at: Timestamp) -> Result<Option<Version>> {
-    let Some((head, stored)) = seek(snapshot, key, at)? else { return Ok(None) };
-    if head.deleted {
-        return Ok(None);
-    }
-    Ok(Some(Version { value: stored.slice(HEADER_LEN..), at: head.at, writer: head.writer }))
+    version_at(snapshot.seek_suffix(key, suffix(at))?)
+}
+
+/// [`get`] in the state now, which is not older than this call: for a single look-up, cheaper than a snapshot.
+pub fn get_now(engine: &dyn Engine, key: &[u8], at: Timestamp) -> Result<Option<Version>> {
+    version_at(engine.seek_suffix(key, suffix(at))?)
 }
 
 /// The newest version of `key`, deletions included. One seek.
@@ -73,6 +74,15 @@ pub fn changed_in(
         }
     }
     Ok(None)
+}
+
+fn version_at(found: Option<([u8; SUFFIX_LEN], Bytes)>) -> Result<Option<Version>> {
+    let Some((found, stored)) = found else { return Ok(None) };
+    let head = decode_head(suffix_timestamp(found), &stored)?;
+    if head.deleted {
+        return Ok(None);
+    }
+    Ok(Some(Version { value: stored.slice(HEADER_LEN..), at: head.at, writer: head.writer }))
 }
 
 fn seek(snapshot: &dyn Snapshot, key: &[u8], at: Timestamp) -> Result<Option<(VersionHead, Bytes)>> {

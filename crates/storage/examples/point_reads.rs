@@ -35,6 +35,7 @@ fn report(state: &str, engine: &RocksEngine) {
     measure("  present, a snapshot each", |number| {
         engine.snapshot().seek_suffix(&key(number), [0; 8]).unwrap().is_some()
     });
+    measure("  present, the state now  ", |number| engine.seek_suffix(&key(number), [0; 8]).unwrap().is_some());
     let snapshot = engine.snapshot();
     measure("  present, one snapshot   ", |number| snapshot.seek_suffix(&key(number), [0; 8]).unwrap().is_some());
     measure("  absent, one snapshot    ", |number| {

@@ -44,6 +44,14 @@ pub enum Durability {
 pub trait Engine: Send + Sync + 'static {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>>;
 
+    /// [`Snapshot::seek_suffix`] in the state now, which is not older than this call: for a single look-up, cheaper
+    /// than a snapshot.
+    fn seek_suffix(&self, prefix: &[u8], suffix: [u8; SUFFIX_LEN]) -> Result<Option<([u8; SUFFIX_LEN], Bytes)>>;
+
+    /// Gives back what is kept ready for further look-ups and holds on to files and memory that are replaced.
+    /// To be called about once a second.
+    fn let_go(&self) {}
+
     /// The state now; later writes do not show in it.
     fn snapshot(&self) -> Box<dyn Snapshot>;
 

@@ -211,6 +211,11 @@ proptest! {
                     for [memory, rocks] in snapshots.iter().chain([&fresh]) {
                         prop_assert_eq!(observe(&**memory, op), observe(&**rocks, op), "{:?}", op);
                     }
+                    if let Op::SeekSuffix(prefix, suffix) = op {
+                        let [memory, rocks] =
+                            engines.map(|engine| engine.seek_suffix(prefix, suffix.to_be_bytes()).unwrap());
+                        prop_assert_eq!(memory, rocks, "now: {:?}", op);
+                    }
                 }
             }
         }

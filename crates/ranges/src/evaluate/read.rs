@@ -43,8 +43,8 @@ pub fn at_once(request: &Evaluation<'_>, read: &ReadRequest) -> Option<KvResult<
     {
         return None;
     }
-    let snapshot = request.shared.engine.snapshot();
-    let version = match mvcc::get(&*snapshot, key, read.at) {
+    // The state is taken here, after the look at announcements and intents: it has whatever they had become.
+    let version = match mvcc::get_now(&*request.shared.engine, key, read.at) {
         Ok(version) => version,
         Err(error) => return Some(Err(engine_error(error))),
     };

@@ -460,6 +460,9 @@ impl LogLoop {
         }
         self.early.forget_before(self.ticks.saturating_sub(self.shared.env.knobs().election_ticks));
         let housekeeping = self.ticks.is_multiple_of(HOUSEKEEPING_TICKS);
+        if housekeeping {
+            self.shared.engine.let_go();
+        }
         let ranges: Vec<RangeId> = self.peers.keys().copied().collect();
         for range in ranges {
             self.tick_peer(range, now, stalled, housekeeping);

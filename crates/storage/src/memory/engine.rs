@@ -67,6 +67,10 @@ impl Engine for MemoryEngine {
         self.inner.disk.flush(self.inner.generation).map_err(|error| self.inner.fail(error))
     }
 
+    fn seek_suffix(&self, prefix: &[u8], suffix: [u8; SUFFIX_LEN]) -> Result<Option<([u8; SUFFIX_LEN], Bytes)>> {
+        self.snapshot().seek_suffix(prefix, suffix)
+    }
+
     fn health(&self) -> Result<()> {
         self.inner.check()
     }

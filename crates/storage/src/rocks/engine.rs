@@ -7,11 +7,14 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rocksdb::{ColumnFamily, DB, FlushOptions, Range, ReadOptions, WriteBatch, WriteOptions};
 
+use super::cursors::Cursors;
 use super::directory::StoreDirectory;
 use super::options::{database_options, family_descriptors, family_name};
 use super::poison::{Poison, disk_error};
 use super::snapshot::RocksSnapshot;
-use crate::{Batch, DiskUsage, Durability, Engine, Error, Family, Operation, Result, RocksOptions, Snapshot};
+use crate::{
+    Batch, DiskUsage, Durability, Engine, Error, Family, Operation, Result, RocksOptions, SUFFIX_LEN, Snapshot,
+};
 
 /// A handle; clones share the database, which closes with the last of them and their snapshots.
 #[derive(Clone)]
@@ -20,6 +23,8 @@ pub struct RocksEngine {
 }
 
 pub(super) struct Inner {
+    /// First, so that it is dropped first: its cursors borrow from the database.
+    cursors: Cursors,
     pub(super) db: DB,
     pub(super) poison: Poison,
     logged: WriteOptions,
@@ -37,6 +42,7 @@ impl RocksEngine {
         let mut unlogged = WriteOptions::default();
         unlogged.disable_wal(true);
         let inner = Inner {
+            cursors: Cursors::default(),
             db,
             poison: Poison::default(),
             logged: WriteOptions::default(),
@@ -63,6 +69,18 @@ fn open_failed(path: &Path, error: &rocksdb::Error) -> Error {
 impl Engine for RocksEngine {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Bytes>> {
         self.inner.get(family, key, &ReadOptions::default())
+    }
+
+    fn seek_suffix(&self, prefix: &[u8], suffix: [u8; SUFFIX_LEN]) -> Result<Option<([u8; SUFFIX_LEN], Bytes)>> {
+        self.inner.poison.check()?;
+        let mut cursor = self.inner.cursors.take(&self.inner)?;
+        let found = cursor.seek(prefix, suffix).map_err(|error| self.inner.poison.read_failed(&error))?;
+        self.inner.cursors.put_back(cursor);
+        Ok(found)
+    }
+
+    fn let_go(&self) {
+        self.inner.cursors.clear();
     }
 
     fn snapshot(&self) -> Box<dyn Snapshot> {

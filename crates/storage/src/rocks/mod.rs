@@ -18,6 +18,7 @@
 //! is RocksDB's prefix, with bloom filters over prefixes in files and memtables, and a snapshot keeps one
 //! prefix cursor for all its look-ups. Scans use cursors of their own with exact bounds and total order.
 
+mod cursors;
 mod directory;
 mod engine;
 mod options;

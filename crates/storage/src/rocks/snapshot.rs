@@ -6,6 +6,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rocksdb::{DB, DBRawIteratorWithThreadMode, ReadOptions, SnapshotWithThreadMode};
 
+use super::cursors::VersionCursor;
 use super::engine::Inner;
 use crate::{Family, Iter, Result, SUFFIX_LEN, Snapshot};
 
@@ -15,18 +16,12 @@ type Cursor<'a> = DBRawIteratorWithThreadMode<'a, DB>;
 // database that `inner` keeps alive. Fields are dropped in the order in which they
 // stand: cursor, snapshot, database.
 pub(super) struct RocksSnapshot {
-    /// The prefix cursor of all look-ups in [`Family::Data`], made with the first.
+    /// The cursor of all look-ups in [`Family::Data`], made with the first.
     versions: Mutex<Option<VersionCursor>>,
     /// For point reads.
     options: ReadOptions,
     snapshot: SnapshotWithThreadMode<'static, DB>,
     inner: Arc<Inner>,
-}
-
-struct VersionCursor {
-    cursor: Cursor<'static>,
-    /// Room to put a prefix and a suffix together.
-    target: Vec<u8>,
 }
 
 impl RocksSnapshot {
@@ -42,12 +37,8 @@ impl RocksSnapshot {
     }
 
     fn version_cursor(&self) -> VersionCursor {
-        let mut options = read_options(&self.snapshot);
-        options.set_prefix_same_as_start(true);
-        let cursor = self.inner.db.raw_iterator_cf_opt(self.inner.family(Family::Data), options);
-        // SAFETY: as in `new`; the cursor is dropped first of all fields.
-        let cursor = unsafe { std::mem::transmute::<Cursor<'_>, Cursor<'static>>(cursor) };
-        VersionCursor { cursor, target: Vec::with_capacity(64) }
+        // SAFETY: the cursor is dropped first of all fields, while `inner` lives.
+        unsafe { VersionCursor::new(&self.inner, read_options(&self.snapshot)) }
     }
 }
 
@@ -65,20 +56,8 @@ impl Snapshot for RocksSnapshot {
     fn seek_suffix(&self, prefix: &[u8], suffix: [u8; SUFFIX_LEN]) -> Result<Option<([u8; SUFFIX_LEN], Bytes)>> {
         self.inner.poison.check()?;
         let mut versions = self.versions.lock();
-        let VersionCursor { cursor, target } = versions.get_or_insert_with(|| self.version_cursor());
-        target.clear();
-        target.extend_from_slice(prefix);
-        target.extend_from_slice(&suffix);
-        cursor.seek(&target[..]);
-        let Some((key, value)) = cursor.item() else {
-            cursor.status().map_err(|error| self.inner.poison.read_failed(&error))?;
-            return Ok(None);
-        };
-        // Beyond the last entry of the prefix a prefix cursor may stand anywhere.
-        match key.split_last_chunk::<SUFFIX_LEN>() {
-            Some((found, suffix)) if found == prefix => Ok(Some((*suffix, Bytes::copy_from_slice(value)))),
-            _ => Ok(None),
-        }
+        let cursor = versions.get_or_insert_with(|| self.version_cursor());
+        cursor.seek(prefix, suffix).map_err(|error| self.inner.poison.read_failed(&error))
     }
 
     fn iter(&self, family: Family, start: &[u8], end: &[u8]) -> Box<dyn Iter + '_> {
