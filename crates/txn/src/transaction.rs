@@ -306,6 +306,16 @@ impl Transaction {
         Ok(())
     }
 
+    /// Does all that was read under SERIALIZABLE hold now? `Serialization` if not: what the transaction has just found
+    /// out, by a constraint check, contradicts what it read before.
+    pub async fn check_reads(&self) -> TxnResult<()> {
+        if self.core.isolation != Isolation::Serializable {
+            return Ok(());
+        }
+        let now = self.core.client.oracle.fresh().await?;
+        self.core.refresh(now.at).await
+    }
+
     /// Gives one lock up before the end: of a transaction that holds locks for somebody else and writes nothing.
     pub async fn release_lock(&self, key: &Key) -> TxnResult<()> {
         self.core.state.lock().locks.forget(key);

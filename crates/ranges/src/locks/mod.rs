@@ -251,9 +251,14 @@ impl Locks {
             return Err(KvError::TxnAborted);
         }
         let was_held = state.table.held(txn, key).is_some();
-        match state.table.acquire(txn, node, key, mode, None) {
-            Acquired::Granted if was_held => Ok(Taken::Held),
-            Acquired::Granted => Ok(Taken::New),
+        let acquired = state.table.acquire(txn, node, key, mode, None);
+        if acquired == Acquired::GrantedBeforeOthers {
+            let changes = state.table.overtaken(key);
+            self.publish(&mut state, changes);
+        }
+        match acquired {
+            Acquired::Granted | Acquired::GrantedBeforeOthers if was_held => Ok(Taken::Held),
+            Acquired::Granted | Acquired::GrantedBeforeOthers => Ok(Taken::New),
             Acquired::Busy { holder } => Ok(Taken::Busy { holder }),
             Acquired::Waiting { .. } => unreachable!("a request that does not wait is granted or refused"),
         }
@@ -340,6 +345,12 @@ impl Locks {
         }
         match state.table.acquire(txn, node, key, mode, Some(id)) {
             Acquired::Granted => {
+                drop(state);
+                Ok(None)
+            }
+            Acquired::GrantedBeforeOthers => {
+                let changes = state.table.overtaken(key);
+                self.publish(&mut state, changes);
                 drop(state);
                 Ok(None)
             }

@@ -8,8 +8,10 @@
 //!       └─► queue    T7:NoKeyUpdate  T2:Update  T9:Share  first come, first served
 //! ```
 //!
-//! * A request is granted when it is compatible with every other holder **and** with everyone who waits
-//!   before it: nobody overtakes somebody he would delay.
+//! * A request is granted at once when it is compatible with every other holder, as in PostgreSQL: who shares a row
+//!   does not wait for somebody who waits to have it alone. (A queue that he had to join could only be left in
+//!   deadlocks that PostgreSQL does not have: a transaction that shares a row already, and wants more, would
+//!   wait for one that waits for it.) Those who have to wait are served in their order.
 //! * A transaction that already holds the key in a weaker mode *upgrades*: it queues before all who hold
 //!   nothing (whoever waits for it cannot go first anyway), behind earlier upgraders.
 //! * A wait is blocked by the incompatible holders and by the incompatible ones before it in the queue:
@@ -32,6 +34,8 @@ pub struct WaitId(pub u64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Acquired {
     Granted,
+    /// Granted while others wait: [`LockTable::overtaken`] says what they wait for now.
+    GrantedBeforeOthers,
     /// In the queue; a later [`Changes::granted`] names it.
     Waiting {
         blockers: Vec<TxnId>,
@@ -109,21 +113,30 @@ impl LockTable {
             return Acquired::Granted;
         }
         let upgrades = held.is_some();
-        let blockers = locks.blockers(txn, mode, locks.place_of_newcomer(upgrades));
-        if blockers.is_empty() {
+        let in_the_way = locks.blockers(txn, mode, 0);
+        if in_the_way.is_empty() {
             locks.hold(txn, mode);
+            let overtakes = !locks.queue.is_empty();
             if !upgrades {
                 self.note_owner(txn, node, key);
             }
-            return Acquired::Granted;
+            return if overtakes { Acquired::GrantedBeforeOthers } else { Acquired::Granted };
         }
-        let Some(id) = wait else { return Acquired::Busy { holder: blockers[0] } };
+        let Some(id) = wait else { return Acquired::Busy { holder: in_the_way[0] } };
         let place = locks.place_of_newcomer(upgrades);
+        let blockers = locks.blockers(txn, mode, place);
         locks.queue.insert(place, Waiter { id, txn, mode, upgrades });
         let known = self.waits.insert(id, key.clone());
         assert!(known.is_none(), "a wait id is used once");
         self.owners.entry(txn).or_insert_with(|| Owner::new(node)).waits.push(id);
         Acquired::Waiting { blockers }
+    }
+
+    /// What those wait for now whom somebody has gone before.
+    pub fn overtaken(&mut self, key: &Key) -> Changes {
+        let mut changes = Changes::default();
+        self.settle(key, &mut changes);
+        changes
     }
 
     /// Gives up `keys`, or everything, and the places in their queues.
@@ -168,7 +181,7 @@ impl LockTable {
         if held.is_some_and(|held| held >= mode) {
             return None;
         }
-        locks.blockers(txn, mode, locks.place_of_newcomer(held.is_some())).first().copied()
+        locks.blockers(txn, mode, 0).first().copied()
     }
 
     /// Transactions of sessions on `node` that began before `before`: that node's earlier lives.

@@ -68,6 +68,11 @@ impl goldenscript::Runner for Story {
                 let id = WaitId(self.next);
                 match self.table.acquire(who, NodeId(1), &key, mode, (!nowait).then_some(id)) {
                     Acquired::Granted => writeln!(out, "granted")?,
+                    Acquired::GrantedBeforeOthers => {
+                        writeln!(out, "granted before others")?;
+                        let changes = self.table.overtaken(&key);
+                        self.publish(changes, &mut out);
+                    }
                     Acquired::Busy { holder } => writeln!(out, "busy: {}", list(&[holder]))?,
                     Acquired::Waiting { blockers } => {
                         writeln!(out, "waits #{} for {}", id.0, list(&blockers))?;

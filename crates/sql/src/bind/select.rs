@@ -301,7 +301,7 @@ impl Binder<'_> {
         }
         if !lock_targets.is_empty() {
             let fields = plan.fields.clone();
-            plan = Plan::new(Node::LockRows { input: Box::new(plan), targets: lock_targets }, fields);
+            plan = Plan::new(Node::LockRows { input: Box::new(plan), targets: lock_targets, limit: None }, fields);
         }
         plan = self.limited(plan, around, &keys)?;
         Ok(plan.keep(width))

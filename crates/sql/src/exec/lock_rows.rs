@@ -1,9 +1,10 @@
 //! FOR UPDATE and its weaker relatives, above joins and filters.
 
 use async_trait::async_trait;
-use expr::{Datum, Row};
+use expr::{Datum, Expr, Row};
 use txn::{LockSpec, Visible};
 
+use super::limit::row_count;
 use super::{BoxOperator, Context, Operator};
 use crate::SqlResult;
 use crate::plan::LockTarget;
@@ -11,27 +12,55 @@ use crate::plan::LockTarget;
 pub(crate) struct LockRows<'p> {
     input: BoxOperator<'p>,
     targets: &'p [LockTarget],
+    limit: Option<&'p Expr>,
+    /// Rows that may still be locked; `None`: all that come.
+    left: Option<u64>,
+    is_started: bool,
+    /// Read, and not wanted so far.
+    waiting: Vec<Row>,
 }
 
 impl<'p> LockRows<'p> {
-    pub fn new(input: BoxOperator<'p>, targets: &'p [LockTarget]) -> LockRows<'p> {
-        LockRows { input, targets }
+    pub fn new(input: BoxOperator<'p>, targets: &'p [LockTarget], limit: Option<&'p Expr>) -> LockRows<'p> {
+        LockRows { input, targets, limit, left: None, is_started: false, waiting: Vec::new() }
+    }
+
+    /// As many rows as may be locked now; empty at the end.
+    async fn rows(&mut self, ctx: &Context) -> SqlResult<Vec<Row>> {
+        if self.left == Some(0) {
+            return Ok(Vec::new());
+        }
+        if self.waiting.is_empty() {
+            self.waiting = self.input.next(ctx).await?.unwrap_or_default();
+        }
+        let count = self.left.map_or(self.waiting.len(), |left| self.waiting.len().min(left as usize));
+        let rest = self.waiting.split_off(count);
+        Ok(std::mem::replace(&mut self.waiting, rest))
     }
 }
 
 #[async_trait]
 impl Operator for LockRows<'_> {
     async fn next(&mut self, ctx: &Context) -> SqlResult<Option<Vec<Row>>> {
-        while let Some(mut rows) = self.input.next(ctx).await? {
+        if !std::mem::replace(&mut self.is_started, true) {
+            self.left = row_count(ctx, self.limit, "2201W", "LIMIT must not be negative").await?;
+        }
+        loop {
+            let mut rows = self.rows(ctx).await?;
+            if rows.is_empty() {
+                return Ok(None);
+            }
             ctx.check_cancelled()?;
             for target in self.targets {
                 lock_target(ctx, target, &mut rows).await?;
+            }
+            if let Some(left) = &mut self.left {
+                *left -= rows.len() as u64;
             }
             if !rows.is_empty() {
                 return Ok(Some(rows));
             }
         }
-        Ok(None)
     }
 }
 

@@ -82,7 +82,9 @@ fn open_node<'p>(plan: &'p Plan, scope: &Scope<'p>) -> SqlResult<BoxOperator<'p>
         Node::LookupJoin { input, kind, scan, condition } => {
             Box::new(lookup_join::LookupJoin::new(open(input, scope)?, *kind, scan, condition.as_ref())?)
         }
-        Node::LockRows { input, targets } => Box::new(lock_rows::LockRows::new(open(input, scope)?, targets)),
+        Node::LockRows { input, targets, limit } => {
+            Box::new(lock_rows::LockRows::new(open(input, scope)?, targets, limit.as_ref()))
+        }
         Node::Insert(node) => Box::new(write::Insert::new(node, open(&node.input, scope)?)),
         Node::Update(node) => {
             let mode = write::update_lock(node);

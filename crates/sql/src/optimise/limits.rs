@@ -43,7 +43,8 @@ fn together(limit: &Expr, offset: &Expr) -> Option<Expr> {
 fn push(plan: &mut Plan, most: &Expr) {
     match &mut plan.node {
         Node::Project { input, .. } => push(input, most),
-        Node::Sort { limit, .. } if limit.is_none() => *limit = Some(most.clone()),
+        // Rows that are skipped do not count: what is below goes on.
+        Node::Sort { limit, .. } | Node::LockRows { limit, .. } if limit.is_none() => *limit = Some(most.clone()),
         Node::Scan(scan) => {
             let hint = number(most);
             scan.limit_hint = match (scan.limit_hint, hint) {

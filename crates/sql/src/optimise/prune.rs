@@ -101,7 +101,7 @@ fn keep(plan: &mut Plan, needed: &[bool]) -> Places {
             plan.fields.clone_from(&input.fields);
             places
         }
-        Node::LockRows { input, targets } => {
+        Node::LockRows { input, targets, .. } => {
             let mut wanted = needed.to_vec();
             targets.iter().flat_map(|target| &target.key).for_each(|column| wanted[*column] = true);
             let places = deeper(|| keep(input, &wanted));

@@ -137,8 +137,8 @@ impl Node {
             | Node::Recursive { .. }
             | Node::WorkingTable { .. }
             | Node::With { .. }
-            | Node::CteScan { .. }
-            | Node::LockRows { .. } => {}
+            | Node::CteScan { .. } => {}
+            Node::LockRows { limit, .. } => limit.iter().for_each(visit),
         }
     }
 
@@ -211,8 +211,8 @@ impl Node {
             | Node::Recursive { .. }
             | Node::WorkingTable { .. }
             | Node::With { .. }
-            | Node::CteScan { .. }
-            | Node::LockRows { .. } => {}
+            | Node::CteScan { .. } => {}
+            Node::LockRows { limit, .. } => limit.iter_mut().for_each(visit),
         }
     }
 }

@@ -134,6 +134,8 @@ pub enum Node {
     LockRows {
         input: Box<Plan>,
         targets: Vec<LockTarget>,
+        /// No more than so many rows are wanted, and locked.
+        limit: Option<Expr>,
     },
     Insert(Box<Insert>),
     Update(Box<Update>),

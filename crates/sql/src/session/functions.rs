@@ -360,6 +360,7 @@ impl Environment for Functions {
                 self.state.notify(text(args[0]), text(args[1]));
                 Datum::text("")
             }
+            "pg_notification_queue_usage" => Datum::Float8(self.server.channels.usage()),
             "pg_blocking_pids" => self.ask(Ask::Blockers(oid(args[0])))?,
             // Isolation tests ask whether one session waits for one of some others.
             "pg_isolation_test_session_is_blocked" => {

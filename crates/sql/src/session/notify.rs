@@ -60,6 +60,13 @@ impl Channels {
         });
     }
 
+    /// How full the fullest queue is, from 0 to 1: `pg_notification_queue_usage()`.
+    pub fn usage(&self) -> f64 {
+        let listeners = self.listeners.lock();
+        let waiting = listeners.values().flat_map(BTreeMap::values).map(|send| QUEUED_MAX - send.capacity());
+        waiting.max().unwrap_or(0) as f64 / QUEUED_MAX as f64
+    }
+
     fn send(&self, notification: Notification) {
         if let Some(sessions) = self.listeners.lock().get(&notification.channel) {
             for send in sessions.values() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use env::{BoxFuture, Env, Mono};
 use expr::{Datum, EvalContext, Row};
-use txn::{Isolation, TxnOptions};
+use txn::{Isolation, TxnError, TxnOptions};
 
 use super::answer::Answer;
 use super::block::Open;
@@ -99,6 +99,10 @@ impl Session {
         self.check_block(prepared)?;
         self.state.begin_query(&prepared.source, self.server.now_micros());
         let result = self.run_and_answer(prepared, promised, params, &mut answer, place).await;
+        let result = match result {
+            Err(error) if error.state() == "23505" => Err(self.or_serialization_failure(error).await),
+            result => result,
+        };
         let result = result.map_err(|error| self.name_place(error));
         self.state.advisory.end_statement(&self.server, false).await?;
         let state = match self.status() {
@@ -109,6 +113,17 @@ impl Session {
         let began_at = self.block.as_ref().map(|block| block.began_at);
         self.state.end_query(state, began_at, self.server.now_micros());
         result
+    }
+
+    /// A key is taken that the transaction, when it looked, found free: it is not the client's mistake, it is a conflict that
+    /// goes away when the transaction runs again.
+    async fn or_serialization_failure(&mut self, error: SqlError) -> SqlError {
+        let open = self.block.as_ref().filter(|block| block.explicit).and_then(|block| block.open().cloned());
+        let Some(open) = open else { return error };
+        match open.txn.check_reads().await {
+            Err(conflict @ TxnError::Serialization { .. }) => conflict.into(),
+            _ => error,
+        }
     }
 
     async fn run_and_answer(
