@@ -302,10 +302,10 @@ impl Consensus {
         if !self.is_leader() {
             return Err(NotProposed::NotLeader);
         }
-        // Before an entry of its own term is applied a leader does not know which configuration holds.
-        let is_settled =
-            self.raft.raft.apply_to_current_term() && !self.raft.raft.has_pending_conf() && !self.is_joint();
-        if !is_settled {
+        // Before an entry of its own term is applied a leader does not know which configuration holds. (To look reads the log, and
+        // raft panics if that fails.)
+        let knows = self.deferred(|raft| raft.raft.apply_to_current_term()).unwrap_or(false);
+        if !knows || self.raft.raft.has_pending_conf() || self.is_joint() {
             return Err(NotProposed::Busy);
         }
         let mut change = ConfChangeV2::default();
