@@ -30,6 +30,7 @@
 pub mod announcements;
 pub mod codec;
 pub mod command;
+mod committed;
 pub mod consensus;
 pub mod evaluate;
 pub mod garbage;

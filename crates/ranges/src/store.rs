@@ -20,6 +20,7 @@ use rpc::{BoxFuture, KvError, KvResult, Network, RaftEnvelope};
 use storage::Engine;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::committed::Committed;
 use crate::consensus::Timing;
 use crate::leadership::LeaderView;
 use crate::locks::Deadlocks;
@@ -63,6 +64,7 @@ pub struct Shared {
     pub outside: OnceLock<Arc<dyn Outside>>,
     pub inbox: mpsc::UnboundedSender<Input>,
     pub deadlocks: Arc<Deadlocks>,
+    pub committed: Committed,
     /// The term in which the system range is led from here; also while no replica of it is here.
     pub system_term: Arc<watch::Sender<Option<u64>>>,
     /// Messages of other replicas that the loop has not taken yet.
@@ -124,6 +126,7 @@ impl Store {
             outside: OnceLock::new(),
             inbox,
             deadlocks: Arc::default(),
+            committed: Committed::default(),
             system_term: Arc::new(watch::Sender::new(None)),
             messages_waiting: AtomicUsize::new(0),
             metrics,

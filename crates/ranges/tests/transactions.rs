@@ -44,6 +44,29 @@ async fn two_rounds_commit() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_intent_known_to_be_committed_is_read_where_it_is() {
+    let (cluster, client) = two_ranges(2, 1).await;
+    client.put("x", "0").await.unwrap();
+    let txn = client.0.txn();
+    let at = client.0.now();
+    client.prewrite(writes(txn, at, &[("a", Some("1"))]), "a", None).await.unwrap();
+    client.prewrite(writes(txn, at, &[("x", None), ("y", Some("1")), ("z", Some("1"))]), "a", None).await.unwrap();
+    client.record(txn, "a", RecordOp::Commit { at, attempt: 1 }).await.unwrap();
+    assert_eq!(client.get("z").await.unwrap().as_deref(), Some("1"), "who asks first resolves it");
+    settle().await;
+    let applied = || cluster.store(1).statuses().iter().map(|status| status.applied).collect::<Vec<_>>();
+    let before = applied();
+    assert_eq!(client.get("y").await.unwrap().as_deref(), Some("1"));
+    assert_eq!(client.get("x").await.unwrap(), None, "deleted");
+    assert_eq!(client.get_at("x", keyspace::Timestamp(at.0 - 1)).await.unwrap().as_deref(), Some("0"));
+    settle().await;
+    assert_eq!(applied(), before, "nothing was written for these readers");
+    client.resolve(txn, Some(at), &["x", "y"]).await.unwrap();
+    assert_eq!(client.get("y").await.unwrap().as_deref(), Some("1"));
+    assert_eq!(client.get("x").await.unwrap(), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_staged_transaction_whose_coordinator_died_is_finished() {
     for seed in 10..14 {
         let (_cluster, client) = two_ranges(seed, 3).await;

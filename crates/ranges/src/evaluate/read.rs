@@ -201,13 +201,16 @@ fn attempt(
     for Narrowed { span, .. } in reads {
         request.replica.cache.raise(span, Read { at: read.at, reader: read.txn });
     }
-    for Narrowed { span, .. } in reads {
-        if let Some(obstacle) = request.obstacle(span, read.at, read.txn) {
-            return Ok(Attempt::Obstacle(obstacle));
+    let mut decided = BTreeMap::new();
+    for Narrowed { op, span } in reads {
+        let Some(obstacle) = request.obstacle(span, read.at, read.txn) else { continue };
+        match (op, decided_intent(request, read, &obstacle)) {
+            (ReadOp::Get { key, .. }, Some(intent)) => drop(decided.insert(key.clone(), intent)),
+            _ => return Ok(Attempt::Obstacle(obstacle)),
         }
     }
     let snapshot = request.shared.engine.snapshot();
-    let mut page = Page { request, read, snapshot: &*snapshot, bytes: 0 };
+    let mut page = Page { request, read, snapshot: &*snapshot, decided, bytes: 0 };
     let mut results = Vec::with_capacity(reads.len());
     for (Narrowed { op, span }, program) in reads.iter().zip(programs) {
         if page.is_full() {
@@ -221,11 +224,24 @@ fn attempt(
     Ok(Attempt::Done(results))
 }
 
+/// An intent of a transaction known to be committed is as good as a version: a large commit leaves many, and who only
+/// looks at one of them need not wait until it is resolved.
+fn decided_intent(request: &Evaluation<'_>, read: &ReadRequest, obstacle: &Obstacle) -> Option<(TxnId, Timestamp)> {
+    let Obstacle::Intent { intent, .. } = obstacle else { return None };
+    if read.lock.is_some() {
+        return None;
+    }
+    request.shared.committed.at(intent.txn).map(|at| (intent.txn, at))
+}
+
 /// An answer that is being filled.
 struct Page<'p> {
     request: &'p Evaluation<'p>,
     read: &'p ReadRequest,
     snapshot: &'p dyn Snapshot,
+    /// Keys that had an intent of a committed transaction, and its number, before the snapshot was taken: the snapshot
+    /// has either the intent or the version that it became.
+    decided: BTreeMap<Key, (TxnId, Timestamp)>,
     bytes: usize,
 }
 
@@ -235,8 +251,12 @@ impl Page<'_> {
     }
 
     fn get(&mut self, key: &Key, program: &mut Sieve) -> KvResult<ReadResult> {
-        let mut row = match self.own_intent(key)? {
-            Some(own) => own,
+        let intent = match self.own_intent(key)? {
+            None => self.decided_intent(key)?,
+            own => own,
+        };
+        let mut row = match intent {
+            Some(row) => row,
             None => mvcc::get(self.snapshot, key, self.read.at).map_err(engine_error)?.map(|version| KeyValue {
                 key: key.clone(),
                 value: version.value,
@@ -250,6 +270,17 @@ impl Page<'_> {
         }
         self.bytes += row.as_ref().map_or(0, row_bytes);
         Ok(ReadResult { rows: row.into_iter().collect(), resume: None })
+    }
+
+    fn decided_intent(&self, key: &Key) -> KvResult<Option<Option<KeyValue>>> {
+        let Some((txn, at)) = self.decided.get(key).copied().filter(|(_, at)| *at <= self.read.at) else {
+            return Ok(None);
+        };
+        let intent = mvcc::get_intent(self.snapshot, key).map_err(engine_error)?.filter(|intent| intent.txn == txn);
+        if intent.is_some() {
+            env::probe!("read_the_intent_of_a_committed_transaction");
+        }
+        Ok(intent.map(|intent| intent.value.map(|value| KeyValue { key: key.clone(), value, at })))
     }
 
     /// What the reading transaction has prewritten itself: `Some(None)` is its own deletion.

@@ -84,10 +84,16 @@ enum Fate {
 
 /// What the anchor says, after recovery if that was needed.
 async fn fate(request: &Evaluation<'_>, intent: &IntentHead, wait: Duration) -> KvResult<Fate> {
+    if let Some(at) = request.shared.committed.at(intent.txn) {
+        return Ok(Fate::Committed(at));
+    }
     let mut record = ask_record(request, intent, RecordOp::Query { wait }).await?;
     loop {
         match record.state {
-            TxnState::Committed { at } => return Ok(Fate::Committed(at)),
+            TxnState::Committed { at } => {
+                request.shared.committed.learn(intent.txn, at);
+                return Ok(Fate::Committed(at));
+            }
             TxnState::Aborted => return Ok(Fate::Aborted),
             TxnState::Missing | TxnState::Pending => return Ok(Fate::Undecided),
             TxnState::Staging { at, attempt, keys } => {

@@ -14,6 +14,9 @@ const KEYS_MAX: usize = 4000;
 
 pub async fn resolve(request: &Evaluation<'_>, resolve: ResolveRequest) -> KvResult<()> {
     let ResolveRequest { txn, commit_at, keys } = resolve;
+    if let Some(at) = commit_at {
+        request.shared.committed.learn(txn, at);
+    }
     match keys {
         ResolveKeys::These(keys) => {
             for keys in keys.chunks(KEYS_MAX) {
