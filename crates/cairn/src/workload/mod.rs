@@ -64,7 +64,7 @@ enum Init {
 enum Run {
     /// Transfers: no money is made or lost, every acknowledged transfer is in the ledger
     Bank(bank::RunArguments),
-    /// Transactions of reads of lists and appends to them: strict serializability, by cycles of dependencies. The one that sees most
+    /// Transactions of reads of lists and appends to them: strict serializability. The one that sees most
     #[command(after_help = recorded::HELP)]
     Append(recorded::AppendArguments),
     /// Reads, writes and compare-and-set of single keys: linearizability

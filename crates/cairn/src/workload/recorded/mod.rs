@@ -27,15 +27,16 @@ use crate::Failure;
 use crate::connect::{self, Target};
 
 pub const HELP: &str = "\
-Each client is told `ok`, `fail` (surely nothing happened) or nothing it could be sure of: `info`, as when the connection is lost
-after COMMIT was sent. All of that is written to the history file. At the end everything is read once more and the
-history is judged. The exit code is 0 if nothing is wrong, 1 if something is, with the transactions that show it.
+Each client is told `ok`, `fail` (surely nothing happened), or nothing it could be sure of: `info`, \
+as when the connection is lost after COMMIT was sent. All of that goes to the history file. At the \
+end everything is read once more and the history is judged. The exit code is 0 if nothing is wrong, \
+and 1 if something is, with the transactions that show it.
 
-Run `cairn workload init NAME` before each run. Break things meanwhile: kill -9, SIGSTOP, partitions, leader moves. Give the
-URL of each node, so that clients go on over another one:
+Run `cairn workload init NAME` before each run, and break things meanwhile: kill -9, SIGSTOP, \
+partitions, leader moves. Give the URL of each node, so that clients go on over another one:
 
     cairn workload init append
-    cairn workload run append postgresql://root@127.0.0.1:15432/cairn postgresql://root@127.0.0.1:15442/cairn --seconds 120
+    cairn workload run append URL1 URL2 URL3 --seconds 120
     cairn workload judge append.history";
 
 #[derive(clap::Args)]
