@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 fn top() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace is above this crate")
+    Path::new("../..").canonicalize().expect("the workspace is above this crate")
 }
 
 /// The crates in the order of the house, as the workspace lists them.

@@ -30,7 +30,7 @@ use txn::{Isolation, Savepoint, ScanSpec, Transaction, TxnClient, TxnOptions, Vi
 
 #[test]
 fn stories() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ddl");
+    let folder = "tests/ddl";
     let mut scripts: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     scripts.sort();
     assert!(!scripts.is_empty());

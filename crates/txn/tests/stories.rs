@@ -44,7 +44,7 @@ macro_rules! stories {
     ($($name:ident)*) => { $(
         #[test]
         fn $name() {
-            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stories/", stringify!($name));
+            let path = concat!("tests/stories/", stringify!($name));
             goldenscript::run(&mut Runner::new(), path).unwrap();
         }
     )* };

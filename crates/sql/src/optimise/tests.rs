@@ -257,7 +257,7 @@ fn check(plan: &Plan) {
 
 #[test]
 fn scripts() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/optimise/testscripts");
+    let folder = "src/optimise/testscripts";
     let mut scripts: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     scripts.sort();
     assert!(scripts.len() > 5, "where are the scripts?");
