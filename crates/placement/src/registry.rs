@@ -64,6 +64,10 @@ impl Registry {
         codec::encode_record(&self.nodes.values().map(member).collect::<Vec<_>>())
     }
 
+    pub fn knows(&self, node: NodeId) -> bool {
+        self.nodes.contains_key(&node)
+    }
+
     /// The node that joined with this token.
     pub fn with_token(&self, token: u64) -> Option<NodeId> {
         self.nodes.values().find(|member| member.token == token).map(|member| member.info.node)

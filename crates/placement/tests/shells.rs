@@ -279,6 +279,21 @@ async fn nodes_join_once_and_the_directory_survives_a_leader() {
 }
 
 #[tokio::test]
+async fn the_founder_is_a_member_also_when_somebody_joins_before_its_first_heartbeat() {
+    let cluster = Cluster::start(2);
+    cluster.elect(1).await;
+    let leader = cluster.placements[0].leader();
+    let request =
+        JoinRequest { token: 77, rpc_address: "host2:1".into(), sql_address: "b".into(), http_address: "c".into() };
+    leader.ask(|| ClusterRequest::Join(request.clone())).await.unwrap();
+    let status =
+        NodeStatus { node: NodeId(1), info: info(1), replicas: vec![], life: Timestamp::ZERO, oldest_read: None };
+    let reply = leader.ask(|| ClusterRequest::Heartbeat(status.clone())).await.unwrap();
+    let ClusterReply::Heartbeat { nodes, .. } = reply else { panic!("{reply:?}") };
+    assert_eq!(nodes.iter().map(|node| node.node).collect::<Vec<_>>(), [NodeId(1), NodeId(2)]);
+}
+
+#[tokio::test]
 async fn a_catalog_change_is_unsettled_until_it_shows() {
     let cluster = Cluster::start(1);
     cluster.elect(1).await;

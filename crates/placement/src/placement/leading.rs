@@ -93,8 +93,8 @@ impl Leading {
         let now = shared.env.now();
         let is_member = {
             let mut state = self.state.lock();
-            // The node that made the cluster registers itself with its first heartbeat.
-            let is_founder = status.node == NodeId(1) && state.registry.list(now).is_empty();
+            // The node that made the cluster registers itself with its first heartbeat; others may have joined before.
+            let is_founder = status.node == NodeId(1) && !state.registry.knows(status.node);
             if is_founder {
                 state.registry.join(status.node, &founder(&status.info), now);
             }
