@@ -11,10 +11,8 @@ async fn one_node_answers_as_postgresql_does() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let node = process::Node::start(folder.path(), &[]);
     let tests = Path::new("../../sql-tests/slt");
-    let mut files: Vec<_> = std::fs::read_dir(&tests)
-        .expect("there are tests")
-        .map(|entry| entry.expect("it can be read").path())
-        .collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(tests).expect("there are tests").map(|entry| entry.expect("it can be read").path()).collect();
     files.sort();
     assert!(!files.is_empty());
     let mut failures = Vec::new();

@@ -38,7 +38,7 @@ pub fn compare(spec: &Spec, expected: &str, got: &str) -> Vec<Likeness> {
 }
 
 /// The best of several expected outputs: the one with the most permutations alike, then the most equal.
-pub fn best<'e>(spec: &Spec, expected: &'e [String], got: &str) -> (usize, Vec<Likeness>) {
+pub fn best(spec: &Spec, expected: &[String], got: &str) -> (usize, Vec<Likeness>) {
     let all = expected.iter().map(|expected| compare(spec, expected, got)).enumerate();
     let rank = |list: &[Likeness]| {
         let count = |is: fn(Likeness) -> bool| list.iter().filter(|likeness| is(**likeness)).count();
