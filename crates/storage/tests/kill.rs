@@ -110,15 +110,16 @@ fn what_a_killed_process_leaves_is_an_allowed_state() {
         assert!(status.status.code().is_none(), "seed {seed}: the child was not killed: {status:?}");
         let progress = read_progress(dir.path());
         let mut rng = StdRng::seed_from_u64(!seed);
-        if rng.random() {
+        let is_cut = rng.random();
+        if is_cut {
             cut_log(&dir.path().join("store"), &progress.log, &mut rng);
         }
         let found = all_entries(&open(&dir.path().join("store")));
-        check(seed, &progress, &found);
+        check(seed, &progress, &found, is_cut);
     }
 }
 
-fn check(seed: u64, progress: &Progress, found: &[(Family, Bytes, Bytes)]) {
+fn check(seed: u64, progress: &Progress, found: &[(Family, Bytes, Bytes)], is_cut: bool) {
     let writes: Vec<_> = operations(seed)
         .into_iter()
         .filter_map(|op| if let Op::Write(batch, durability) = op { Some((batch, durability)) } else { None })
@@ -128,9 +129,19 @@ fn check(seed: u64, progress: &Progress, found: &[(Family, Bytes, Bytes)]) {
         (progress.synced.max(flush_cut)..=writes.len()).any(|log_cut| found == state_at(&writes, flush_cut, log_cut))
     });
     let Progress { written, flushed, synced, .. } = progress;
+    let outline = |entries: &[(Family, Bytes, Bytes)]| {
+        let entry = |(family, key, value): &(Family, Bytes, Bytes)| {
+            format!("{family:?} {:?}: {} of {:?}", key.last(), value.len(), value.first())
+        };
+        entries.iter().map(entry).collect::<Vec<_>>()
+    };
     assert!(
         allowed,
-        "seed {seed}: {written} batches, {flushed} flushed, {synced} synced, and this is no state between"
+        "seed {seed}: {written} batches, {flushed} flushed, {synced} synced, the log {}, and this is no state between: \
+         {:#?}\nall of it would be {:#?}",
+        if is_cut { "cut" } else { "whole" },
+        outline(found),
+        outline(&state_at(&writes, writes.len(), writes.len())),
     );
 }
 

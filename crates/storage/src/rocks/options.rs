@@ -60,7 +60,7 @@ pub fn database_options(options: &RocksOptions) -> Options {
 }
 
 pub fn family_descriptors(options: &RocksOptions) -> Vec<ColumnFamilyDescriptor> {
-    let cache = Cache::new_hyper_clock_cache(options.cache_bytes, 0);
+    let cache = Cache::new_lru_cache(options.cache_bytes);
     let describe = |family| ColumnFamilyDescriptor::new(family_name(family), family_options(family, options, &cache));
     Family::ALL.into_iter().map(describe).collect()
 }
