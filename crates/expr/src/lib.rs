@@ -37,6 +37,7 @@ pub mod types;
 pub use accumulate::Accumulator;
 pub use compare::{compare, hash_into, same_group};
 pub use context::{ByteaOutput, Environment, EvalContext, NoEnvironment, Settings};
+pub use datetime::arithmetic::timestamptz_plus_interval;
 pub use datetime::{
     DateFormat, DateOrder, DateStyle, IntervalStyle, TimeZone, UNIX_EPOCH_SECONDS, abbreviations, zone_names,
 };

@@ -199,7 +199,8 @@ impl From<txn::TxnError> for SqlError {
             },
             E::KeyExists { .. } => SqlError::new("23505", "duplicate key value violates unique constraint"),
             E::SnapshotTooOld { at, floor } => SqlError::new("72000", "snapshot too old")
-                .with_detail(format!("Reading at {at}; versions are kept from {floor} on.")),
+                .with_detail(format!("Reading at {at}; versions are kept from {floor} on."))
+                .with_hint("Versions that have been replaced are kept for gc_ttl."),
             E::ReadOnly => SqlError::new("25006", "cannot execute a writing statement in a read-only transaction"),
             E::OutOfMemory { why } => SqlError::new("53200", "out of memory").with_detail(why),
             E::Corrupt { what } => SqlError::new("XX001", what),

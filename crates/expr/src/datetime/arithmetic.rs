@@ -80,7 +80,7 @@ pub(crate) fn timestamp_plus_interval(timestamp: i64, interval: &Interval) -> Ev
 }
 
 /// Months and days are local ones: a day in which clocks change is still a day.
-pub(crate) fn timestamptz_plus_interval(utc: i64, interval: &Interval, zone: &TimeZone) -> EvalResult<i64> {
+pub fn timestamptz_plus_interval(utc: i64, interval: &Interval, zone: &TimeZone) -> EvalResult<i64> {
     if !is_finite_timestamp(utc) {
         return Ok(utc);
     }

@@ -26,6 +26,13 @@ pub fn bind_over_row(
     bind_text(catalog, path, text, Binder::table_scope(table, None, 0), Clause::Check, ty)
 }
 
+/// An expression over nothing, with its type: `AS OF SYSTEM TIME …`.
+pub fn bind_alone(catalog: &Catalog, path: &SearchPath, text: &str) -> SqlResult<(Expr, SqlType)> {
+    let expr = bind_text(catalog, path, text, Scope::default(), Clause::SystemTime, None)?;
+    let ty = super::type_of(&expr);
+    Ok((expr, ty))
+}
+
 fn bind_text(
     catalog: &Catalog,
     path: &SearchPath,
@@ -35,7 +42,7 @@ fn bind_text(
     ty: Option<SqlType>,
 ) -> SqlResult<Expr> {
     let written = crate::parse::parse_expression(text)?;
-    let mut binder = Binder::new(Environment { catalog, path, source: text, param_types: &[] });
+    let mut binder = Binder::new(Environment { catalog, path, source: text, param_types: &[], may_be_historic: false });
     let bound = binder.in_level(scope, clause, |binder| {
         let bound = binder.expr(&written)?;
         match ty {
@@ -48,6 +55,9 @@ fn bind_text(
         error.0.position = None;
         error
     })?;
+    if !binder.params.is_empty() {
+        return Err(SqlError::new("42P02", format!("there is no parameter $1 in {}", clause.name())));
+    }
     if super::stage::any_column(&expr, &mut |index| index >= marks::FIRST) {
         return Err(SqlError::new(
             "0A000",

@@ -48,7 +48,7 @@ pub(crate) use crate::plan::expression::type_of;
 use crate::{SqlError, SqlResult};
 
 pub use coerce::resolve_type;
-pub use default::{bind_column_default, bind_over_row};
+pub use default::{bind_alone, bind_column_default, bind_over_row};
 
 /// What a statement is bound against.
 #[derive(Clone, Copy)]
@@ -59,6 +59,8 @@ pub struct Environment<'a> {
     pub source: &'a str,
     /// Types that the client gave for `$1`, `$2` …; OID 0 leaves a type to us.
     pub param_types: &'a [Oid],
+    /// Whoever runs the statement looks after its AS OF SYSTEM TIME; else the clause is refused.
+    pub may_be_historic: bool,
 }
 
 /// A query or a statement that changes rows, bound.
@@ -76,6 +78,9 @@ pub struct Bound {
 /// SELECT, VALUES, INSERT, UPDATE, DELETE.
 pub fn bind(statement: &ast::Statement, environment: Environment<'_>) -> SqlResult<Bound> {
     let mut binder = Binder::new(environment);
+    if environment.may_be_historic {
+        binder.system_time = statement.system_time().map(|written| written.text.clone());
+    }
     let plan = binder.statement(statement)?;
     binder.finish(plan)
 }
@@ -95,6 +100,8 @@ struct Binder<'a> {
     /// Views being expanded, against those that contain themselves.
     views: Vec<Oid>,
     tables: Vec<(Table, TableUse)>,
+    /// What the statement says of its time; what its subqueries say must be the same.
+    system_time: Option<String>,
 }
 
 impl<'a> Binder<'a> {
@@ -111,6 +118,7 @@ impl<'a> Binder<'a> {
             next_cte: 0,
             views: Vec::new(),
             tables: Vec::new(),
+            system_time: None,
         }
     }
 

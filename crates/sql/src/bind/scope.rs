@@ -44,6 +44,7 @@ pub(super) enum Clause {
     Returning,
     Check,
     Default,
+    SystemTime,
 }
 
 impl Clause {
@@ -68,6 +69,7 @@ impl Clause {
             Clause::Returning => "RETURNING",
             Clause::Check => "check constraints",
             Clause::Default => "DEFAULT expressions",
+            Clause::SystemTime => "AS OF SYSTEM TIME",
         }
     }
 }

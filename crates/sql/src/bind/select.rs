@@ -70,10 +70,23 @@ impl Binder<'_> {
         if let Some(into) = &select.into {
             return Err(self.error_at(into.at(), "42601", "SELECT ... INTO is not allowed here"));
         }
+        if let Some(written) = &select.system_time {
+            self.check_system_time(written)?;
+        }
         self.levels.push(Level::default());
         let plan = self.select_in_level(select, around);
         self.levels.pop();
         plan
+    }
+
+    /// One statement reads at one number.
+    fn check_system_time(&self, written: &ast::SourceExpr) -> SqlResult<()> {
+        let message = match &self.system_time {
+            Some(text) if *text == written.text => return Ok(()),
+            Some(_) => "cannot specify AS OF SYSTEM TIME with different timestamps",
+            None => "AS OF SYSTEM TIME must be provided on a top-level statement",
+        };
+        Err(self.error_at(written.expr.at, "42601", message))
     }
 
     fn select_in_level(&mut self, select: &ast::Select, around: &Around<'_>) -> SqlResult<Plan> {

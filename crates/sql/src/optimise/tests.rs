@@ -58,7 +58,10 @@ impl Story {
     ) -> Result<(), Box<dyn Error>> {
         let catalog = self.catalog();
         let path = catalog.search_path(DATABASE, "root", &["public"]);
-        let bound = bind::bind(statement, Environment { catalog: &catalog, path: &path, source, param_types: &[] })?;
+        let bound = bind::bind(
+            statement,
+            Environment { catalog: &catalog, path: &path, source, param_types: &[], may_be_historic: false },
+        )?;
         let style = ExplainStyle {
             costs: context.tags.contains("costs"),
             verbose: context.tags.contains("verbose"),

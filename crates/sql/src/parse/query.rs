@@ -306,6 +306,7 @@ impl Parser<'_> {
         }
         if self.take_kw(Kw::From) {
             select.from = self.list(Self::table_ref)?;
+            select.system_time = self.system_time()?;
         }
         select.filter = self.where_clause()?;
         if self.take_kws(&[Kw::Group, Kw::By]) {
@@ -326,6 +327,20 @@ impl Parser<'_> {
             })?;
         }
         Ok(QueryBody::Select(Box::new(select)))
+    }
+
+    /// `FROM t AS of` gives a table a name; only what follows tells that from this.
+    fn begins_system_time(&self) -> bool {
+        [Kw::As, Kw::Of, Kw::System, Kw::Time].into_iter().enumerate().all(|(ahead, word)| self.is_at(ahead, word))
+    }
+
+    /// `AS OF SYSTEM TIME …`
+    pub(super) fn system_time(&mut self) -> SqlResult<Option<SourceExpr>> {
+        if !self.begins_system_time() {
+            return Ok(None);
+        }
+        self.expect_kws(&[Kw::As, Kw::Of, Kw::System, Kw::Time])?;
+        self.source_expression().map(Some)
     }
 
     fn distinctness(&mut self) -> SqlResult<Distinctness> {
@@ -568,7 +583,7 @@ impl Parser<'_> {
     }
 
     fn alias(&mut self) -> SqlResult<Option<Alias>> {
-        if !self.take_kw(Kw::As) && !self.could_be_name() {
+        if self.begins_system_time() || !self.take_kw(Kw::As) && !self.could_be_name() {
             return Ok(None);
         }
         let name = self.name()?;

@@ -155,11 +155,13 @@ impl Parser<'_> {
         match keyword {
             Kw::Begin => {
                 self.work();
-                Ok(Utility::Begin { modes: self.transaction_modes(false)?, is_start: false })
+                let (modes, system_time) = self.transaction_modes(false)?;
+                Ok(Utility::Begin { modes, system_time, is_start: false })
             }
             Kw::Start => {
                 self.expect_kw(Kw::Transaction)?;
-                Ok(Utility::Begin { modes: self.transaction_modes(false)?, is_start: true })
+                let (modes, system_time) = self.transaction_modes(false)?;
+                Ok(Utility::Begin { modes, system_time, is_start: true })
             }
             Kw::Commit if self.take_kw(Kw::Prepared) => Ok(Utility::CommitPrepared(self.string()?)),
             Kw::Commit | Kw::End => {
@@ -196,10 +198,18 @@ impl Parser<'_> {
         Ok(chain)
     }
 
-    /// `ISOLATION LEVEL …`, `READ ONLY`, `DEFERRABLE`, with or without commas between them.
-    fn transaction_modes(&mut self, required: bool) -> SqlResult<Vec<TransactionMode>> {
+    /// `ISOLATION LEVEL …`, `READ ONLY`, `DEFERRABLE`, `AS OF SYSTEM TIME …`, with or without commas between them.
+    fn transaction_modes(&mut self, required: bool) -> SqlResult<(Vec<TransactionMode>, Option<SourceExpr>)> {
         let mut modes = Vec::new();
+        let mut system_time = None;
         loop {
+            if system_time.is_none()
+                && let Some(written) = self.system_time()?
+            {
+                system_time = Some(written);
+                self.take(TokenKind::Comma);
+                continue;
+            }
             let mode = if self.take_kws(&[Kw::Isolation, Kw::Level]) {
                 TransactionMode::Isolation(self.isolation_level()?)
             } else if self.take_kws(&[Kw::Read, Kw::Only]) {
@@ -210,13 +220,14 @@ impl Parser<'_> {
                 TransactionMode::Deferrable(true)
             } else if self.take_kws(&[Kw::Not, Kw::Deferrable]) {
                 TransactionMode::Deferrable(false)
-            } else if required && modes.is_empty() {
+            } else if required && modes.is_empty() && system_time.is_none() {
                 return Err(self.unexpected());
             } else {
-                return Ok(modes);
+                return Ok((modes, system_time));
             };
             modes.push(mode);
-            if self.take(TokenKind::Comma) && !self.is_one_of(&[Kw::Isolation, Kw::Read, Kw::Deferrable, Kw::Not]) {
+            let words = [Kw::Isolation, Kw::Read, Kw::Deferrable, Kw::Not, Kw::As];
+            if self.take(TokenKind::Comma) && !self.is_one_of(&words) {
                 return Err(self.unexpected());
             }
         }
@@ -252,14 +263,21 @@ impl Parser<'_> {
             return Ok(Utility::SetTransactionSnapshot(self.string()?));
         }
         if self.take_kw(Kw::Transaction) {
-            return Ok(Utility::SetTransaction { modes: self.transaction_modes(true)? });
+            let (modes, system_time) = self.transaction_modes(true)?;
+            return Ok(Utility::SetTransaction { modes, system_time });
         }
         if self.take_kws(&[Kw::Session, Kw::Characteristics, Kw::As, Kw::Transaction]) {
-            return Ok(Utility::SetSessionCharacteristics { modes: self.transaction_modes(true)? });
+            let (modes, system_time) = self.transaction_modes(true)?;
+            if system_time.is_some() {
+                let what = "AS OF SYSTEM TIME for all transactions of a session";
+                return Err(crate::SqlError::not_supported(what));
+            }
+            return Ok(Utility::SetSessionCharacteristics { modes });
         }
         let mut local = self.take_kw(Kw::Local);
         if local && self.take_kw(Kw::Transaction) {
-            return Ok(Utility::SetTransaction { modes: self.transaction_modes(true)? });
+            let (modes, system_time) = self.transaction_modes(true)?;
+            return Ok(Utility::SetTransaction { modes, system_time });
         }
         let session_authorization = self.is(Kw::Session) && self.is_at(1, Kw::Authorization);
         if !local && self.is(Kw::Session) && !session_authorization {

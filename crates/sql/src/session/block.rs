@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use keyspace::Timestamp;
 use txn::{Isolation, Savepoint, Transaction};
 
 use super::Notice;
@@ -64,6 +65,8 @@ pub(crate) struct Modes {
     pub isolation: IsolationLevel,
     pub read_only: bool,
     pub deferrable: bool,
+    /// AS OF SYSTEM TIME: the number it reads at, and then only reads.
+    pub system_time: Option<Timestamp>,
 }
 
 impl Modes {
@@ -72,6 +75,7 @@ impl Modes {
             isolation: defaults.default_isolation,
             read_only: defaults.default_read_only,
             deferrable: defaults.default_deferrable,
+            system_time: None,
         }
     }
 
@@ -145,6 +149,9 @@ impl Block {
                 TransactionMode::ReadOnly(false) if self.has_read && self.modes.read_only => {
                     return Err(SqlError::new("25001", "transaction read-write mode must be set before any query"));
                 }
+                TransactionMode::ReadOnly(false) if self.modes.system_time.is_some() => {
+                    return Err(SqlError::new("42601", "AS OF SYSTEM TIME specified with READ WRITE mode"));
+                }
                 TransactionMode::Deferrable(_) if self.has_read => {
                     return Err(too_late("SET TRANSACTION [NOT] DEFERRABLE"));
                 }
@@ -152,6 +159,20 @@ impl Block {
             }
         }
         self.modes.apply(modes);
+        Ok(())
+    }
+
+    /// From here on the block reads what was at `at`, and writes nothing.
+    pub fn go_back_to(&mut self, at: Timestamp) -> SqlResult<()> {
+        if self.has_read && self.modes.system_time != Some(at) {
+            let message = match self.modes.system_time {
+                Some(set) => format!("inconsistent AS OF SYSTEM TIME timestamp; expected: {set}, got: {at}"),
+                None => "AS OF SYSTEM TIME must be given before any query of the transaction".to_owned(),
+            };
+            return Err(SqlError::new("25001", message));
+        }
+        self.modes.system_time = Some(at);
+        self.modes.read_only = true;
         Ok(())
     }
 

@@ -25,7 +25,7 @@ impl Session {
         limit: &Limit,
     ) -> SqlResult<Outcome> {
         check_options(statement)?;
-        let (open, catalog) = self.start_statement(limit).await?;
+        let (open, catalog) = self.start_statement_at(statement.statement.system_time(), limit).await?;
         let env = self.server.config.env.clone();
         let planning = env.now();
         let Some(planned) = self.plan_explained(&statement.statement, within, &catalog)? else {

@@ -62,12 +62,11 @@ impl Session {
         }
         let limit = self.limit();
         let open = self.block.as_ref().and_then(|block| block.open().cloned());
-        let catalogs = &self.server.catalogs;
         let catalog = match open {
-            Some(open) => limit.run(catalogs.at(open.txn.stamp(), self.catalog.as_ref())).await?,
+            Some(open) => limit.run(self.server.catalogs.at(open.txn.stamp(), self.catalog.as_ref())).await?,
             None => {
-                let stamp = limit.run(self.server.config.txn.oracle().fresh()).await?;
-                limit.run(catalogs.at(stamp, self.catalog.as_ref())).await?
+                let stamp = self.stamp_of(prepared, &limit).await?;
+                limit.run(self.server.catalogs.at(stamp, self.catalog.as_ref())).await?
             }
         };
         self.catalog = Some(catalog.clone());
@@ -193,10 +192,10 @@ impl Session {
     /// Its operators are made; nothing has run yet.
     pub(super) async fn start_portal(&mut self, name: &str) -> SqlResult<()> {
         let limit = self.limit();
-        let (open, catalog) = self.start_statement(&limit).await?;
+        let prepared = self.portal(name)?.prepared.clone();
+        let (open, catalog) = self.start_prepared(&prepared, &limit).await?;
         let portal = self.portal(name)?;
-        let (prepared, promised, mut params) =
-            (portal.prepared.clone(), portal.promised.clone(), std::mem::take(&mut portal.params));
+        let (promised, mut params) = (portal.promised.clone(), std::mem::take(&mut portal.params));
         let planned = self.plan(&prepared, &catalog)?;
         check_result_type(promised.as_deref(), &planned)?;
         self.admit(&planned, &open)?;

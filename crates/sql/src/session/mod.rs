@@ -32,6 +32,7 @@ mod ddl;
 mod explain;
 mod extended;
 mod functions;
+mod history;
 mod notify;
 mod output;
 mod parameters;

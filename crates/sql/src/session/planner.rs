@@ -67,8 +67,13 @@ impl Session {
         validity: Validity,
     ) -> SqlResult<Planned> {
         let path = self.search_path(catalog);
-        let environment =
-            bind::Environment { catalog, path: &path, source: &prepared.source, param_types: &prepared.declared };
+        let environment = bind::Environment {
+            catalog,
+            path: &path,
+            source: &prepared.source,
+            param_types: &prepared.declared,
+            may_be_historic: true,
+        };
         let mut bound = bind::bind(statement, environment)?;
         bound.plan = optimise::optimise(bound.plan);
         Ok(Planned::new(validity, bound))

@@ -287,7 +287,7 @@ impl Session {
                 let options = TxnOptions {
                     isolation: block.modes.level(),
                     read_only: block.modes.read_only,
-                    as_of: None,
+                    as_of: block.modes.system_time,
                     reads_for: None,
                     lock_timeout,
                 };
@@ -367,7 +367,7 @@ impl Session {
         answer: &mut Answer<'_>,
         limit: &Limit,
     ) -> SqlResult<Outcome> {
-        let (open, catalog) = self.start_statement(limit).await?;
+        let (open, catalog) = self.start_prepared(prepared, limit).await?;
         let planned = self.plan(prepared, &catalog)?;
         check_result_type(promised.map(|planned| &**planned), &planned)?;
         if planned.shows_session {

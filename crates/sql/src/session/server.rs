@@ -55,7 +55,7 @@ pub struct Startup {
 }
 
 /// Milliseconds from 1970 to 2000, PostgreSQL's epoch.
-const EPOCH_MS: u64 = 946_684_800_000;
+pub(super) const EPOCH_MS: u64 = 946_684_800_000;
 
 impl Server {
     pub fn new(config: ServerConfig) -> Arc<Server> {

@@ -13,11 +13,17 @@ use sql::{SqlError, SqlResult};
 use txn::{KeyValue, TxnClient, fake};
 
 /// A new cluster whose ranges begin at `split_keys`, with the catalog's first rows.
+#[allow(dead_code, reason = "a test that looks below the server makes its cluster itself")]
 pub async fn server(split_keys: Vec<Key>) -> Arc<Server> {
+    cluster(split_keys).await.0
+}
+
+/// The same, with what is below the server.
+pub async fn cluster(split_keys: Vec<Key>) -> (Arc<Server>, Arc<fake::Fake>) {
     let env = fake::env();
     let cluster = fake::Fake::new(env.clone(), 1, split_keys);
     cluster.set_evaluator(Arc::new(Programs));
-    server_of(env, cluster.client(NodeId(1))).await
+    (server_of(env, cluster.client(NodeId(1))).await, cluster)
 }
 
 /// Runs push-down programs as the real ranges do.

@@ -48,6 +48,12 @@ impl FakeOracle {
         Timestamp(self.state.lock().last)
     }
 
+    /// Time passes: the next number is above `at`.
+    pub fn advance_to(&self, at: Timestamp) {
+        let last = &mut self.state.lock().last;
+        *last = at.0.max(*last);
+    }
+
     /// A transaction has been decided: if it was an announced change of the catalog, that is settled now.
     pub(super) fn decided(&self, txn: TxnId, commit_at: Option<Timestamp>) {
         let mut state = self.state.lock();

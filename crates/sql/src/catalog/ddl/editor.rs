@@ -225,8 +225,13 @@ impl<'a> Editor<'a> {
 
     pub fn bind_query(&self, query: &Query) -> SqlResult<Bound> {
         let statement = Statement::Query(Box::new(query.clone()));
-        let environment =
-            Environment { catalog: &self.catalog, path: self.cx.path, source: self.cx.source, param_types: &[] };
+        let environment = Environment {
+            catalog: &self.catalog,
+            path: self.cx.path,
+            source: self.cx.source,
+            param_types: &[],
+            may_be_historic: false,
+        };
         bind::bind(&statement, environment)
     }
 

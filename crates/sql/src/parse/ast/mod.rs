@@ -35,6 +35,16 @@ pub enum Statement {
     },
 }
 
+impl Statement {
+    /// `AS OF SYSTEM TIME …`
+    pub fn system_time(&self) -> Option<&SourceExpr> {
+        match self {
+            Statement::Query(query) => query.body.system_time(),
+            _ => None,
+        }
+    }
+}
+
 /// An identifier as it is compared: folded to lower case unless it was quoted.
 #[derive(Clone, Debug)]
 pub struct Name {

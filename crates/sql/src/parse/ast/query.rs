@@ -1,6 +1,6 @@
 //! Queries: SELECT, VALUES, set operations, FROM.
 
-use super::{At, Call, ColumnDefinition, Expr, Name, ObjectName, OperatorName, Statement, WindowSpec};
+use super::{At, Call, ColumnDefinition, Expr, Name, ObjectName, OperatorName, SourceExpr, Statement, WindowSpec};
 pub use crate::plan::SetKind;
 
 #[derive(Clone, Debug)]
@@ -32,6 +32,18 @@ pub enum QueryBody {
     Nested(Box<Query>),
 }
 
+impl QueryBody {
+    /// What the statement says of its time, if this is all of it but for its subqueries.
+    pub fn system_time(&self) -> Option<&SourceExpr> {
+        match self {
+            QueryBody::Select(select) => select.system_time.as_ref(),
+            QueryBody::Values(_) => None,
+            QueryBody::SetOperation { left, right, .. } => left.body.system_time().or_else(|| right.body.system_time()),
+            QueryBody::Nested(query) => query.body.system_time(),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct With {
     pub recursive: bool,
@@ -57,6 +69,8 @@ pub struct Select {
     /// `SELECT … INTO`.
     pub into: Option<ObjectName>,
     pub from: Vec<TableRef>,
+    /// `AS OF SYSTEM TIME …`: CockroachDB's, and the whole statement's.
+    pub system_time: Option<SourceExpr>,
     pub filter: Option<Expr>,
     pub group_by: Vec<GroupItem>,
     pub group_distinct: bool,

@@ -1,6 +1,8 @@
 //! Transaction control, settings, cursors, COPY, EXPLAIN and maintenance.
 
-use super::{At, Expr, Name, ObjectName, ObjectReference, Query, Setting, SettingValue, Statement, TypeName};
+use super::{
+    At, Expr, Name, ObjectName, ObjectReference, Query, Setting, SettingValue, SourceExpr, Statement, TypeName,
+};
 use crate::session::CopyFormat;
 
 #[derive(Clone, Debug)]
@@ -9,6 +11,7 @@ pub enum Utility {
     /// `is_start`: START TRANSACTION, which says so in its tag.
     Begin {
         modes: Vec<TransactionMode>,
+        system_time: Option<SourceExpr>,
         is_start: bool,
     },
     Commit {
@@ -25,6 +28,7 @@ pub enum Utility {
     RollbackPrepared(String),
     SetTransaction {
         modes: Vec<TransactionMode>,
+        system_time: Option<SourceExpr>,
     },
     /// `SET TRANSACTION SNAPSHOT 'id'`
     SetTransactionSnapshot(String),

@@ -30,7 +30,11 @@ impl Session {
         answer: &mut Answer<'_>,
         limit: &Limit,
     ) -> SqlResult<Outcome> {
-        let (open, catalog) = self.start_statement(limit).await?;
+        let system_time = match &copy.source {
+            CopySource::Statement(statement) => statement.system_time(),
+            CopySource::Table { .. } => None,
+        };
+        let (open, catalog) = self.start_statement_at(system_time, limit).await?;
         let statement = match &copy.source {
             CopySource::Statement(statement) => (**statement).clone(),
             CopySource::Table { name, columns } => {

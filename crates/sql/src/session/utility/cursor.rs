@@ -34,7 +34,7 @@ impl Session {
         let query = Statement::Query(declare.query.clone());
         let now = self.server.now_micros();
         let prepared = Arc::new(Prepared::new(within.source.clone(), Some(query), within.declared.clone(), now));
-        let (open, catalog) = self.start_statement(limit).await?;
+        let (open, catalog) = self.start_prepared(&prepared, limit).await?;
         let planned = self.plan(&prepared, &catalog)?;
         if planned.writes {
             return Err(SqlError::new("0A000", "DECLARE CURSOR must not contain data-modifying statements in WITH"));

@@ -32,8 +32,10 @@ impl Session {
     ) -> SqlResult<Outcome> {
         let done = |tag: &str| Ok(Outcome::done(tag));
         match utility {
-            Utility::Begin { modes, is_start } => {
+            Utility::Begin { modes, system_time, is_start } => {
+                let at = self.system_time_of(modes, system_time.as_ref(), limit).await?;
                 self.begin(modes)?;
+                self.go_back_to(at)?;
                 done(if *is_start { "START TRANSACTION" } else { "BEGIN" })
             }
             Utility::Commit { chain } => Ok(Outcome::done(self.commit(*chain).await?)),
@@ -53,8 +55,10 @@ impl Session {
                 self.rollback_to(name.as_str()).await?;
                 done("ROLLBACK")
             }
-            Utility::SetTransaction { modes } => {
+            Utility::SetTransaction { modes, system_time } => {
+                let at = self.system_time_of(modes, system_time.as_ref(), limit).await?;
                 self.set_transaction(modes)?;
+                self.go_back_to(at)?;
                 done("SET")
             }
             Utility::SetSessionCharacteristics { modes } => {

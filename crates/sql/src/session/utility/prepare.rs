@@ -53,7 +53,7 @@ impl Session {
             let detail = format!("Expected {} parameters but got {}.", types.len(), args.len());
             return Err(SqlError::new("42601", message).with_detail(detail));
         }
-        let (open, catalog) = self.start_statement(limit).await?;
+        let (open, catalog) = self.start_prepared(&prepared, limit).await?;
         let params = if args.is_empty() {
             Vec::new()
         } else {
