@@ -56,6 +56,15 @@ pub struct Arguments {
     /// judge`
     #[arg(long, value_name = "DIR", requires = "seed")]
     histories: Option<PathBuf>,
+    /// With --seed: of the faults of the seed only these, by their numbers
+    #[arg(long, value_name = "NUMBER", value_delimiter = ',', requires = "seed")]
+    faults: Option<Vec<u64>>,
+    /// Leave the points of `buggify!` switched off
+    #[arg(long)]
+    tame: bool,
+    /// With --seed: if something is wrong, find a small set of faults that suffices
+    #[arg(long, requires = "seed")]
+    shrink: bool,
     /// Run each seed once only: faster, and does not see whether a seed always tells the same story
     #[arg(long)]
     once: bool,
@@ -67,6 +76,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     quiet_panics();
     match arguments.seed {
+        Some(seed) if arguments.shrink => shrink(&arguments, seed),
         Some(seed) => one(&arguments, seed),
         None => many(&arguments),
     }
@@ -79,10 +89,16 @@ fn quiet_panics() {
 }
 
 impl Arguments {
-    fn simulate(&self, seed: u64) -> SimReport {
+    fn options(&self, seed: u64) -> SimOptions {
         let duration = Duration::from_secs_f64(self.minutes * 60.0);
         let workloads = (!self.workload.is_empty()).then(|| self.workload.clone());
-        let options = SimOptions { duration, workloads, sabotage: self.sabotage(), ..SimOptions::new(seed) };
+        let only_faults = self.faults.as_ref().map(|faults| faults.iter().copied().collect());
+        let (wild, sabotage) = (!self.tame, self.sabotage());
+        SimOptions { duration, workloads, only_faults, wild, sabotage, ..SimOptions::new(seed) }
+    }
+
+    fn simulate(&self, seed: u64) -> SimReport {
+        let options = self.options(seed);
         if self.once { simulate(&options) } else { simulate_twice(&options) }
     }
 
@@ -102,7 +118,8 @@ impl Arguments {
         let sabotage = self.sabotage().map_or_else(String::new, |guard| format!(" --sabotage {guard}"));
         let names: Vec<&str> = self.workload.iter().map(|kind| kind.name()).collect();
         let workload = if names.is_empty() { String::new() } else { format!(" --workload {}", names.join(",")) };
-        format!("cairn sim --seed {seed}{minutes}{workload}{sabotage}")
+        let tame = if self.tame { " --tame" } else { "" };
+        format!("cairn sim --seed {seed}{minutes}{workload}{sabotage}{tame}")
     }
 
     /// What is wrong with a run, in a sentence.
@@ -155,6 +172,32 @@ impl Arguments {
         let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
         self.jobs.map_or_else(cores, NonZeroUsize::get)
     }
+}
+
+/// Tells the story of a failing seed with fewer and fewer faults.
+fn shrink(arguments: &Arguments, seed: u64) -> Result<(), Failure> {
+    let told = |report: &SimReport| {
+        let first = report.violations.first().map(ToString::to_string).unwrap_or_default();
+        let what: String = first.lines().next().unwrap_or_default().chars().take(120).collect();
+        let wild = if report.options.wild { "" } else { ", tame" };
+        println!("{} faults{wild}: {what}", report.faults.len());
+    };
+    let Some(shrunk) = sim::shrink(&arguments.options(seed), told) else {
+        println!("nothing is wrong with seed {seed}");
+        return Ok(());
+    };
+    let report = &shrunk.report;
+    println!("\nafter {} runs no fault can be left out:", shrunk.runs);
+    for event in &report.milestones {
+        println!("{event}");
+    }
+    let mut numbers: Vec<String> = report.faults.iter().map(|(number, _)| number.to_string()).collect();
+    if numbers.is_empty() {
+        numbers.push("0".to_owned());
+    }
+    let tame = if report.options.wild || arguments.tame { "" } else { " --tame" };
+    let again = format!("{}{tame} --faults {}", arguments.again(seed), numbers.join(","));
+    Err(Failure::new(format!("repeat it with `{again}`")))
 }
 
 fn many(arguments: &Arguments) -> Result<(), Failure> {

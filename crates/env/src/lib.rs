@@ -6,11 +6,12 @@
 //! whole cluster then runs the same way for the same seed.
 //!
 //! Also here, because every crate needs them and they depend on nothing: [`Knobs`] (constants that a
-//! simulation seed may change), [`probe!`] (coverage marks), [`sabotage`] (guards that a simulation may take
-//! away), [`Budget`] (memory accounting) and
-//! [`Metrics`] (the registry behind `/metrics`).
+//! simulation seed may change), [`probe!`] (coverage marks), [`buggify!`] and [`moment!`] (where a simulation makes the
+//! rare common), [`sabotage`] (guards that a simulation may take away), [`Budget`] (memory accounting) and [`Metrics`]
+//! (the registry behind `/metrics`).
 
 mod budget;
+mod buggify;
 mod knobs;
 mod metrics;
 mod os;
@@ -18,10 +19,11 @@ mod probe;
 mod sabotage;
 
 pub use budget::{Budget, BudgetExceeded, Reservation};
+pub use buggify::{BUGGIFIED, BuggifyPlace, MOMENTS, MomentPlace, buggified, moments_struck};
 pub use knobs::Knobs;
 pub use metrics::{Counter, Gauge, Histogram, Metrics};
 pub use os::Os;
-pub use probe::{probe_hits, record_probe};
+pub use probe::{PROBES, ProbePlace, probe_hits};
 pub use sabotage::sabotage;
 #[cfg(feature = "sabotage")]
 pub use sabotage::set_sabotage;
@@ -68,6 +70,14 @@ pub trait Host: Send + Sync + 'static {
     /// Runs blocking `work` (an fsync, a flush) off the async threads. The simulator runs it in place,
     /// after a simulated delay.
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()>;
+    /// Is the rare choice of [`buggify!`] to be made? Simulations may say yes.
+    fn buggify(&self, _name: &'static str, _probability: f64) -> bool {
+        false
+    }
+    /// The process is where [`moment!`] says. Simulations may strike here, and then say `true`.
+    fn moment(&self, _name: &'static str) -> bool {
+        false
+    }
 }
 
 /// A handle to the [`Host`]; cheap to clone, passed to whoever needs time, tasks or randomness.
@@ -138,6 +148,12 @@ impl Env {
 
     pub fn spawn_thread(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         self.host.spawn_thread(name, Box::pin(task));
+    }
+
+    /// What [`hesitate!`] does when it does: of all lengths up to eight seconds the short ones most often.
+    pub async fn hesitate(&self) {
+        let longest = 1 << self.random_below(14);
+        self.sleep(Duration::from_millis(1 + self.random_below(longest))).await;
     }
 
     /// Runs blocking `work` elsewhere and gives its result back.

@@ -28,7 +28,7 @@ mod switched {
     #[must_use]
     pub fn sabotage(name: &str) -> bool {
         ACTIVE.get() == Some(name) && {
-            crate::record_probe("sabotage_reached");
+            crate::probe!("sabotage_reached");
             true
         }
     }

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use env::Env;
+use env::{Env, hesitate, moment, probe};
 use keyspace::{SYSTEM_RANGE, Timestamp, TxnId};
 use parking_lot::Mutex;
 use rpc::cluster::{ClusterReply, ClusterRequest, TimestampReply};
@@ -41,6 +41,9 @@ impl LocalOracle {
     pub async fn lead(&self, term: u64) -> KvResult<()> {
         self.follow();
         let persisted = if env::sabotage("forget_the_bound") { 0 } else { self.range.number(BOUND)? };
+        if persisted > 0 {
+            probe!("the_oracle_moved");
+        }
         let bound = self.oracle.lock().lead(term, persisted, self.env.wall_ms(), self.env.now());
         self.persist(term, bound).await
     }
@@ -63,12 +66,20 @@ impl LocalOracle {
         loop {
             match self.take(count)? {
                 Taken::Numbers { term, reply, .. } => {
-                    if !env::sabotage("numbers_without_quorum") {
-                        self.range.confirm(term).await?;
+                    moment!(&self.env, "numbers_taken");
+                    hesitate!(&self.env, "hesitated_before_the_proof_of_numbers", 0.01);
+                    if !env::sabotage("numbers_without_quorum")
+                        && let Err(error) = self.range.confirm(term).await
+                    {
+                        probe!("a_number_of_an_old_leader_was_withheld");
+                        return Err(error);
                     }
                     return Ok(reply);
                 }
-                Taken::Exhausted { term, bound } => self.persist(term, bound).await?,
+                Taken::Exhausted { term, bound } => {
+                    probe!("oracle_window_exhausted");
+                    self.persist(term, bound).await?;
+                }
                 Taken::NotServing => return Err(self.not_leader()),
             }
         }
@@ -80,6 +91,9 @@ impl LocalOracle {
     }
 
     pub fn announce(&self, txn: TxnId) -> KvResult<()> {
+        if env::sabotage("announce_nothing") {
+            return Ok(());
+        }
         if self.oracle.lock().announce(txn, self.env.now()) { Ok(()) } else { Err(self.not_leader()) }
     }
 

@@ -51,6 +51,9 @@ impl Store {
             mvcc::collect_records(&*snapshot, &span, floor, RECORDS_PER_COMMAND).map_err(engine_error)?
         };
         collected.records = batch.operations().len() as u64;
+        if collected.records > 0 {
+            env::probe!("records_collected");
+        }
         propose(&request, &ticket, batch).await?;
         Ok(collected)
     }
@@ -78,6 +81,9 @@ async fn collect_some(
         request.shared.env.blocking(search).await.map_err(engine_error)?
     };
     collected.versions += found.versions;
+    if found.versions > 0 {
+        env::probe!("versions_collected");
+    }
     propose(request, ticket, found.batch).await?;
     Ok(found.resume)
 }

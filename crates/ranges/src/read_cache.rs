@@ -146,7 +146,10 @@ impl<E: Entries> Generations<E> {
         insert(&mut self.young);
         self.young_max = self.young_max.merge(read);
         if self.young.len() >= self.entries_max {
-            self.low_water = self.low_water.merge(self.old_max);
+            env::probe!("read_cache_forgot_a_generation");
+            if !env::sabotage("forget_evicted_reads") {
+                self.low_water = self.low_water.merge(self.old_max);
+            }
             self.old = std::mem::take(&mut self.young);
             self.old_max = std::mem::take(&mut self.young_max);
         }

@@ -15,7 +15,7 @@ use storage::memory::Faults as DiskFaults;
 use storage::{MemoryDisk, MemoryEngine};
 
 use crate::gateway::{Gateway, Gateways};
-use crate::host::DiskDelay;
+use crate::host::{Ambush, DiskDelay};
 use crate::world::spawn;
 use crate::{ClockFaults, Random, SimHost, SimNetwork, World};
 
@@ -200,6 +200,12 @@ impl SimCluster {
     pub fn set_disk_delay(&self, node: usize, delay: DiskDelay) {
         if let Some(host) = self.host(node) {
             host.set_disk_delay(delay);
+        }
+    }
+
+    pub fn set_ambush(&self, node: usize, ambush: Option<Ambush>) {
+        if let Some(host) = self.host(node) {
+            host.set_ambush(ambush);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What goes wrong: faults drawn from the seed, several at a time, each with an end.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +8,13 @@ use keyspace::{Key, NodeId};
 use parking_lot::Mutex;
 use rpc::range::{AdminRequest, RangeBody, RangeRequest};
 use storage::memory::Faults as DiskFaults;
+use tokio::sync::oneshot;
 
 use crate::cluster::SimCluster;
-use crate::host::DiskDelay;
+use crate::host::{Ambush, DiskDelay};
 use crate::workload::Shift;
 use crate::world::spawn;
-use crate::{LinkFaults, Random, World};
+use crate::{LinkFaults, Random, SimHost, World};
 
 /// One kind of fault. Each can be switched off alone, to find out which one a failure needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,16 +31,23 @@ pub enum Fault {
     /// Loss, duplication, replay and long delays.
     BadNetwork,
     SlowDisk,
+    /// Syncs that take longer than anybody waits.
+    StalledDisk,
     /// An fsync fails: the process must stop.
     FailedSync,
     FullDisk,
     ClockStep,
     MoveLeader,
+    /// One range or several.
     Split,
+    /// Power failure, pause or isolation of a node at the instant at which it is in the middle of something.
+    Ambush,
+    /// Nodes lose power and come back at once, one after the other, while a leader is away and old messages arrive.
+    ElectionStorm,
 }
 
 impl Fault {
-    pub const ALL: [Fault; 12] = [
+    pub const ALL: [Fault; 16] = [
         Fault::Crash,
         Fault::CrashAll,
         Fault::Pause,
@@ -47,11 +55,16 @@ impl Fault {
         Fault::CutOneWay,
         Fault::BadNetwork,
         Fault::SlowDisk,
+        Fault::StalledDisk,
         Fault::FailedSync,
         Fault::FullDisk,
         Fault::ClockStep,
         Fault::MoveLeader,
         Fault::Split,
+        // Twice: it is what finds most.
+        Fault::Ambush,
+        Fault::Ambush,
+        Fault::ElectionStorm,
     ];
 }
 
@@ -62,16 +75,27 @@ pub struct Saboteur {
     cluster: SimCluster,
     /// Keys at which ranges may be split.
     split_keys: Vec<Key>,
-    done: Arc<Mutex<BTreeMap<Fault, u64>>>,
+    /// Those that happen, so that one sees which of them a failure needs; all if there is nothing here.
+    only: Option<Arc<BTreeSet<FaultNumber>>>,
+    done: Arc<Mutex<Vec<(FaultNumber, Fault)>>>,
 }
 
+/// The place of a fault in the story of its seed, from 1 on.
+pub type FaultNumber = u64;
+
 impl Saboteur {
-    pub fn new(world: &World, cluster: &SimCluster, split_keys: Vec<Key>) -> Saboteur {
-        Saboteur { world: world.clone(), cluster: cluster.clone(), split_keys, done: Arc::default() }
+    pub fn new(
+        world: &World,
+        cluster: &SimCluster,
+        split_keys: Vec<Key>,
+        only: Option<BTreeSet<FaultNumber>>,
+    ) -> Saboteur {
+        let (only, done) = (only.map(Arc::new), Arc::default());
+        Saboteur { world: world.clone(), cluster: cluster.clone(), split_keys, only, done }
     }
 
-    /// Faults that have begun, by kind.
-    pub fn done(&self) -> BTreeMap<Fault, u64> {
+    /// Faults that have begun.
+    pub fn done(&self) -> Vec<(FaultNumber, Fault)> {
         self.done.lock().clone()
     }
 
@@ -79,17 +103,20 @@ impl Saboteur {
         let (saboteur, shift) = (self.clone(), shift.clone());
         let mut random = self.world.split_random();
         spawn(async move {
-            loop {
+            for number in 1.. {
                 let pause = Duration::from_millis(random.between(200, pause_ms_max));
                 saboteur.world.sleep(pause).await;
                 let Some(fault) = random.pick(&faults).copied() else { return };
                 if shift.is_over() {
                     return;
                 }
-                *saboteur.done.lock().entry(fault).or_default() += 1;
                 let one = saboteur.clone();
                 let mut dice = random.split();
-                spawn(async move { one.carry_out(fault, &mut dice).await });
+                if saboteur.only.as_ref().is_some_and(|only| !only.contains(&number)) {
+                    continue;
+                }
+                saboteur.done.lock().push((number, fault));
+                spawn(async move { one.carry_out(number, fault, &mut dice).await });
             }
         });
     }
@@ -100,14 +127,15 @@ impl Saboteur {
         for node in 0..self.cluster.len() {
             self.cluster.set_disk_faults(node, DiskFaults::default());
             self.cluster.set_disk_delay(node, DiskDelay::default());
+            self.cluster.set_ambush(node, None);
             self.cluster.resume(node);
             self.cluster.revive(node);
         }
     }
 
-    async fn carry_out(&self, fault: Fault, random: &mut Random) {
+    async fn carry_out(&self, number: FaultNumber, fault: Fault, random: &mut Random) {
         let node = random.below(self.cluster.len() as u64) as usize;
-        self.world.milestone(format!("fault: {fault:?} at node {}", node + 1));
+        self.world.milestone(format!("fault {number}: {fault:?} at node {}", node + 1));
         match fault {
             Fault::Crash => self.crash(&[node], random).await,
             Fault::CrashAll => {
@@ -120,11 +148,7 @@ impl Saboteur {
                 self.cluster.resume(node);
             }
             Fault::Isolate => {
-                let others: Vec<&str> = (0..self.cluster.len())
-                    .filter(|other| *other != node)
-                    .map(|other| self.cluster.address(other))
-                    .collect();
-                self.cluster.network().partition(&[self.cluster.address(node)], &others);
+                self.cluster.network().partition(&[self.cluster.address(node)], &self.others(node));
                 self.last(random, 500, 8_000).await;
                 self.cluster.network().heal();
             }
@@ -141,6 +165,12 @@ impl Saboteur {
                 self.last(random, 500, 6_000).await;
                 self.cluster.set_disk_delay(node, DiskDelay::default());
             }
+            Fault::StalledDisk => {
+                let (min, max) = (Duration::from_secs(2), Duration::from_secs(random.between(3, 20)));
+                self.cluster.set_disk_delay(node, DiskDelay { min, max });
+                self.last(random, 500, 5_000).await;
+                self.cluster.set_disk_delay(node, DiskDelay::default());
+            }
             Fault::FailedSync => {
                 let faults = DiskFaults { fail_sync: Some(random.between(1, 20)), ..DiskFaults::default() };
                 self.cluster.set_disk_faults(node, faults);
@@ -154,8 +184,77 @@ impl Saboteur {
                 self.cluster.step_wall_clock(node, by_ms);
             }
             Fault::MoveLeader => self.move_leader(node, random).await,
-            Fault::Split => self.split(node, random).await,
+            Fault::Split => {
+                for _ in 0..random.between(1, 4) {
+                    self.split(node, random).await;
+                    self.last(random, 0, 300).await;
+                }
+            }
+            Fault::Ambush => self.ambush(node, random).await,
+            Fault::ElectionStorm => self.election_storm(node, random).await,
         }
+    }
+
+    fn others(&self, node: usize) -> Vec<&str> {
+        (0..self.cluster.len()).filter(|other| *other != node).map(|other| self.cluster.address(other)).collect()
+    }
+
+    /// Waits until `node` is in the middle of something, and strikes there and then.
+    async fn ambush(&self, node: usize, random: &mut Random) {
+        let moment = *random.pick(env::MOMENTS).expect("there are moments");
+        let (tell, struck) = oneshot::channel();
+        let (how, network) = (random.below(3), self.cluster.network().clone());
+        let (address, others) = (self.cluster.address(node).to_owned(), self.others(node));
+        let others: Vec<String> = others.into_iter().map(str::to_owned).collect();
+        let strike = move |host: &SimHost| {
+            match how {
+                0 => host.crash(),
+                1 => host.pause(),
+                _ => {
+                    let others: Vec<&str> = others.iter().map(String::as_str).collect();
+                    network.partition(&[&address], &others);
+                }
+            }
+            let _nobody_waits = tell.send(());
+        };
+        let ambush = Ambush { moment, spared: random.below(20), strike: Box::new(strike) };
+        self.cluster.set_ambush(node, Some(ambush));
+        let too_long = self.last(random, 10_000, 10_000);
+        tokio::select! {
+            biased;
+            reached = struck => if reached.is_err() { return },
+            () = too_long => return self.cluster.set_ambush(node, None),
+        }
+        match how {
+            0 => self.crash(&[node], random).await,
+            1 => {
+                self.last(random, 100, 8_000).await;
+                self.cluster.resume(node);
+            }
+            _ => {
+                self.last(random, 500, 8_000).await;
+                self.cluster.network().heal();
+            }
+        }
+    }
+
+    async fn election_storm(&self, node: usize, random: &mut Random) {
+        self.cluster.network().partition(&[self.cluster.address(node)], &self.others(node));
+        self.cluster.network().set_faults(LinkFaults {
+            delay_min: Duration::ZERO,
+            delay_max: Duration::from_millis(random.between(50, 300)),
+            loss: 0.02,
+            duplicate: 0.2,
+            replay: 0.4,
+        });
+        self.last(random, 300, 1_500).await;
+        for _ in 0..random.between(4, 16) {
+            let voter = random.below(self.cluster.len() as u64) as usize;
+            self.cluster.crash(voter);
+            self.cluster.revive(voter);
+            self.last(random, 10, 250).await;
+        }
+        self.cluster.network().heal();
     }
 
     async fn last(&self, random: &mut Random, ms_min: u64, ms_max: u64) {

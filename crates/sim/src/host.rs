@@ -66,6 +66,16 @@ struct State {
     tasks: Vec<AbortHandle>,
     /// Tasks that were woken while the process was paused.
     parked: Vec<Waker>,
+    ambush: Option<Ambush>,
+}
+
+/// Somebody waits for this process to reach a moment ([`env::moment!`]).
+pub struct Ambush {
+    pub moment: &'static str,
+    /// So many times it gets away.
+    pub spared: u64,
+    /// Done there and then.
+    pub strike: Box<dyn FnOnce(&SimHost) + Send>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +95,7 @@ impl SimHost {
             life: Life::Running,
             tasks: Vec::new(),
             parked: Vec::new(),
+            ambush: None,
         };
         Arc::new(SimHost { name: name.into(), world: world.clone(), state: Mutex::new(state) })
     }
@@ -109,6 +120,25 @@ impl SimHost {
         self.state.lock().clocks.wall_offset_ms += by_ms;
     }
 
+    /// Lies in wait, or with `None` gives up doing so.
+    pub fn set_ambush(&self, ambush: Option<Ambush>) {
+        self.state.lock().ambush = ambush;
+    }
+
+    fn reach(&self, moment: &'static str) -> bool {
+        let mut state = self.state.lock();
+        let Some(ambush) = state.ambush.as_mut().filter(|ambush| ambush.moment == moment) else { return false };
+        if ambush.spared > 0 {
+            ambush.spared -= 1;
+            return false;
+        }
+        let Some(ambush) = state.ambush.take() else { return false };
+        drop(state);
+        self.world.milestone(format!("{} is struck at the moment: {moment}", self.name));
+        (ambush.strike)(self);
+        true
+    }
+
     /// `kill -9`. What the tasks hold is dropped by the runtime, in the order in which they were started.
     pub fn crash(&self) {
         let tasks = {
@@ -118,6 +148,7 @@ impl SimHost {
             }
             state.life = Life::Crashed;
             state.parked.clear();
+            state.ambush = None;
             std::mem::take(&mut state.tasks)
         };
         self.world.record(Happening::Crashed { host: self.name.clone() });
@@ -260,5 +291,13 @@ impl Host for Handle {
             }
             work();
         })
+    }
+
+    fn buggify(&self, name: &'static str, probability: f64) -> bool {
+        self.0.world.is_switched_on(name) && self.0.state.lock().random.chance(probability)
+    }
+
+    fn moment(&self, name: &'static str) -> bool {
+        self.0.reach(name)
     }
 }

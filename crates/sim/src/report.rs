@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use crate::faults::FaultNumber;
 use crate::{Event, Fault, SimOptions, TraceHash, Violation};
 
 /// Below this a clean seed proves nothing.
@@ -22,8 +23,8 @@ pub struct SimReport {
     pub simulated: Duration,
     /// The part of it in which things went wrong.
     pub under_faults: Duration,
-    /// How often each kind of fault began.
-    pub faults: BTreeMap<Fault, u64>,
+    /// Those that began, in order.
+    pub faults: Vec<(FaultNumber, Fault)>,
     pub counts: Counts,
     /// Of each workload whose history was judged: operations that were acknowledged, and all.
     pub recorded: BTreeMap<&'static str, (u64, u64)>,
@@ -49,6 +50,8 @@ pub struct Counts {
     pub reads: u64,
     /// Doctors who went on or off call.
     pub turns: u64,
+    /// Changes of the catalog.
+    pub catalog_changes: u64,
     /// Numbers of the oracle.
     pub numbers: u64,
     /// Commits of one range, in one round of messages.
@@ -67,7 +70,7 @@ impl SimReport {
     }
 
     pub fn faults_done(&self) -> u64 {
-        self.faults.values().sum()
+        self.faults.len() as u64
     }
 
     /// Why this run proves nothing although nothing is wrong; `None` if enough happened.

@@ -2,16 +2,16 @@
 //! what must hold then is checked.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use env::Knobs;
 
 use crate::cluster::SimCluster;
-use crate::faults::{Fault, Saboteur};
+use crate::faults::{Fault, FaultNumber, Saboteur};
 use crate::invariant::{Agreement, LogMatching, OneLeader, check_tiling, compare_replicas};
 use crate::report::Counts;
-use crate::workload::{Bank, Kind, OnCall, OracleWatch, Recorded, Shift};
+use crate::workload::{Bank, Catalog, Kind, OnCall, OracleWatch, Recorded, Shift};
 use crate::{ClockFaults, Gateway, Random, SimReport, Violation, World};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,10 @@ pub struct SimOptions {
     pub duration: Duration,
     pub nodes: usize,
     pub faults: Vec<Fault>,
+    /// Of the faults of the seed's story only these; all if there is nothing here.
+    pub only_faults: Option<BTreeSet<FaultNumber>>,
+    /// Are the points of [`env::buggify!`] switched on?
+    pub wild: bool,
     /// What is recorded and judged at the end, beside what always runs; `None`: what the seed draws.
     pub workloads: Option<Vec<Kind>>,
     /// A guard to take away (docs/sabotage.md). Only in builds with the feature `sabotage`.
@@ -30,7 +34,7 @@ pub struct SimOptions {
 impl SimOptions {
     pub fn new(seed: u64) -> SimOptions {
         let (duration, faults) = (Duration::from_secs(60), Fault::ALL.to_vec());
-        SimOptions { seed, duration, nodes: 3, faults, workloads: None, sabotage: None }
+        SimOptions { seed, duration, nodes: 3, faults, only_faults: None, wild: true, workloads: None, sabotage: None }
     }
 }
 
@@ -82,6 +86,7 @@ struct Run {
     bank: Bank,
     on_call: OnCall,
     oracle: OracleWatch,
+    catalog: Catalog,
     recorded: Vec<Box<dyn Recorded>>,
     one_leader: OneLeader,
     log_matching: LogMatching,
@@ -102,11 +107,12 @@ impl Run {
         Run {
             world: world.clone(),
             options: options.clone(),
-            saboteur: Saboteur::new(world, &cluster, split_keys),
+            saboteur: Saboteur::new(world, &cluster, split_keys, options.only_faults.clone()),
             cluster,
             bank,
             on_call,
             oracle: OracleWatch::new(world),
+            catalog: Catalog::new(world),
             recorded,
             one_leader: OneLeader::default(),
             log_matching: LogMatching,
@@ -122,6 +128,7 @@ impl Run {
         let gateways = self.cluster.gateways();
         for node in 0..self.cluster.len() {
             self.oracle.start_client(node, gateways, &clients);
+            self.catalog.start_clients(node, gateways, &clients);
         }
         for client in 0..4 {
             self.bank.start_client(client, gateways, &clients);
@@ -132,6 +139,7 @@ impl Run {
         }
         self.saboteur.start(self.options.faults.clone(), 8_000, &breaking);
         self.cluster.supervise(breaking.clone());
+        self.world.set_wild(self.options.wild);
         let begin = self.world.elapsed();
         while self.world.elapsed() - begin < self.options.duration && self.world.violations().is_empty() {
             self.world.sleep(Duration::from_millis(200)).await;
@@ -139,6 +147,7 @@ impl Run {
         }
         self.under_faults.set(self.world.elapsed() - begin);
         breaking.end();
+        self.world.set_wild(false);
         self.heal(&clients).await;
         // Also after another violation: what the clients saw may say more.
         self.recorded.iter().for_each(|recorded| recorded.judge());
@@ -208,6 +217,7 @@ impl Run {
                 .violation("healing", format!("the cluster is not whole again: {}", self.cluster.describe()));
         }
         self.world.sleep(Duration::from_secs(5)).await;
+        self.catalog.must_change(self.cluster.gateways()).await;
         clients.end();
         if !self.until(HEALING, || clients.working() == 0).await {
             return self.world.violation("healing", format!("{} clients never come to an end", clients.working()));
@@ -298,6 +308,7 @@ impl Run {
             transfers_unknown: self.bank.unknown(),
             reads: self.bank.reads(),
             turns: self.on_call.turns(),
+            catalog_changes: self.catalog.changes(),
             numbers: self.oracle.numbers(),
             commits_one_range: counted("txn_commits_one_range"),
             commits_over_ranges: counted("txn_commits_one_round") + counted("txn_commits_two_rounds"),
@@ -333,6 +344,9 @@ fn draw_knobs(random: &mut Random) -> Knobs {
     if random.chance(0.3) {
         knobs.txn_expiry = Duration::from_millis(random.between(1_500, 6_000));
         knobs.txn_heartbeat = knobs.txn_expiry / 4;
+    }
+    if random.chance(0.3) {
+        knobs.gc_ttl = Duration::from_millis(random.between(2_000, 15_000));
     }
     knobs.election_ticks = random.between(5, 12);
     knobs

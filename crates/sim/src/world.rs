@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::future::Future;
+use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use foldhash::fast::FixedState;
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, RngSeed};
 use tokio::time::Instant;
@@ -34,6 +37,9 @@ pub struct World {
 
 struct Inner {
     begin: Instant,
+    seed: u64,
+    /// Rare choices are made common ([`env::buggify!`]).
+    is_wild: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -42,6 +48,9 @@ struct State {
     trace: Trace,
     violations: Vec<Violation>,
 }
+
+/// One in so many.
+const POINTS_SWITCHED_ON: u64 = 3;
 
 impl World {
     /// Runs `simulation` to its end in a world of its own, on the calling thread.
@@ -55,7 +64,14 @@ impl World {
             .expect("a runtime without input and output needs nothing of the system");
         runtime.block_on(async {
             let state = State { random, trace: Trace::default(), violations: Vec::new() };
-            let world = World { inner: Arc::new(Inner { begin: Instant::now(), state: Mutex::new(state) }) };
+            let world = World {
+                inner: Arc::new(Inner {
+                    begin: Instant::now(),
+                    seed,
+                    is_wild: AtomicBool::new(false),
+                    state: Mutex::new(state),
+                }),
+            };
             simulation(world).await
         })
     }
@@ -68,6 +84,17 @@ impl World {
     /// A generator of its own for a part of the simulation. The order of calls matters.
     pub fn split_random(&self) -> Random {
         self.inner.state.lock().random.split()
+    }
+
+    /// From now on, or no more, rare choices are common.
+    pub fn set_wild(&self, is_wild: bool) {
+        self.inner.is_wild.store(is_wild, Ordering::SeqCst);
+    }
+
+    /// Each seed has some points of [`env::buggify!`] switched on, and these all the more.
+    pub(crate) fn is_switched_on(&self, point: &str) -> bool {
+        self.inner.is_wild.load(Ordering::SeqCst)
+            && FixedState::with_seed(self.inner.seed).hash_one(point).is_multiple_of(POINTS_SWITCHED_ON)
     }
 
     pub async fn sleep(&self, duration: Duration) {

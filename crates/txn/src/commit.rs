@@ -139,7 +139,8 @@ impl Commit<'_> {
     /// Will the number of the last statement not do?
     fn must_move_first(&self) -> bool {
         let state = self.core.state.lock();
-        self.version_key.is_some() || state.commit_floor > self.stamp.at || !state.pins.is_empty()
+        let is_below = state.commit_floor > self.stamp.at && !env::sabotage("commit_below_what_was_seen");
+        self.version_key.is_some() || is_below || !state.pins.is_empty()
     }
 
     /// Fetches the next number to try, and makes what was used hold there. `above`: what refused the last one.
@@ -154,12 +155,16 @@ impl Commit<'_> {
             self.core.client.oracle.announce_catalog_change(self.core.id).await?;
         }
         let stamp = self.core.fresh_stamp().await?;
-        self.core.refresh(stamp.at).await?;
+        if !env::sabotage("refresh_after_staging") {
+            self.core.refresh(stamp.at).await?;
+        }
         self.stamp = stamp;
         match self.core.isolation {
             Isolation::Serializable => {
                 self.snapshot = stamp.at;
-                self.core.state.lock().stamp = stamp;
+                if !env::sabotage("refresh_after_staging") {
+                    self.core.state.lock().stamp = stamp;
+                }
             }
             // What is written unread may be written over anything; what was locked is validated.
             Isolation::ReadCommitted if matches!(refused, Some(KvError::WriteTooOld { .. })) => {

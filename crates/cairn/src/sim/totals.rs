@@ -31,8 +31,8 @@ impl Totals {
         self.violated += u64::from(!report.is_clean());
         self.thin += u64::from(report.is_clean() && report.too_thin().is_some());
         self.simulated += report.simulated;
-        for (fault, count) in &report.faults {
-            *self.faults.entry(*fault).or_default() += count;
+        for (_, fault) in &report.faults {
+            *self.faults.entry(*fault).or_default() += 1;
         }
         for (name, (_, judged)) in &report.recorded {
             let (seeds, operations) = self.recorded.entry(name).or_default();
@@ -49,6 +49,7 @@ impl Totals {
             ("transfers with unknown outcome", counts.transfers_unknown),
             ("reads of all accounts", counts.reads),
             ("turns on call", counts.turns),
+            ("changes of the catalog", counts.catalog_changes),
             ("numbers of the oracle", counts.numbers),
             ("commits in one range", counts.commits_one_range),
             ("commits over several ranges", counts.commits_over_ranges),
@@ -93,7 +94,9 @@ impl Totals {
         println!("\nhistories judged (operations, seeds): {}", recorded.join(", "));
         let kinds: Vec<String> = self.faults.iter().map(|(fault, count)| format!("{fault:?} {count}")).collect();
         println!("faults: {}", kinds.join(", "));
-        println!("rare paths: {}", rare_paths());
+        print_coverage("rare paths", &env::probe_hits());
+        print_coverage("rare choices", &env::buggified());
+        print_coverage("moments struck", &env::moments_struck());
         let (simulated, took) = (self.simulated.as_secs_f64() * f64::from(runs_per_seed), took.as_secs_f64());
         println!(
             "{:.1} simulated hours ({runs_per_seed} runs of each seed) in {took:.0} s: {:.1} simulated seconds per second",
@@ -103,8 +106,14 @@ impl Totals {
     }
 }
 
-/// The coverage marks that were reached, in all runs of this process.
-fn rare_paths() -> String {
-    let hits: Vec<String> = env::probe_hits().into_iter().map(|(name, count)| format!("{name} {count}")).collect();
-    if hits.is_empty() { "none".to_owned() } else { hits.join(", ") }
+/// The share of marks that were reached in all runs of this process, and which were not.
+fn print_coverage(what: &str, marks: &[(&str, u64)]) {
+    let (reached, missed): (Vec<_>, Vec<_>) = marks.iter().partition(|(_, count)| *count > 0);
+    let reached: Vec<String> = reached.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    let missed: Vec<&str> = missed.iter().map(|(name, _)| *name).collect();
+    let share = 100 * reached.len() / marks.len().max(1);
+    println!("{what}: {} of {} ({share} %): {}", reached.len(), marks.len(), reached.join(", "));
+    if !missed.is_empty() {
+        println!("{what}, never: {}", missed.join(", "));
+    }
 }

@@ -27,6 +27,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use env::probe;
 use keyspace::ReplicaId;
 use raft::prelude::{
     ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, EntryType, HardState, Message, MessageType,
@@ -191,6 +192,9 @@ impl Consensus {
             None => HardState::default(),
         };
         let hard_state = if env::sabotage("forget_votes") { HardState { vote: 0, ..hard_state } } else { hard_state };
+        if hard_state.vote != raft::INVALID_ID {
+            probe!("restarted_with_a_vote");
+        }
         if hard_state.commit > last {
             return Err(Defect::LostEntries { last, commit: hard_state.commit });
         }
@@ -237,10 +241,8 @@ impl Consensus {
     pub fn step(&mut self, message: Message) -> Result<(), Defect> {
         match message.msg_type() {
             // Requests that raft would forward to the leader: in this house they do not travel.
-            MessageType::MsgPropose
-            | MessageType::MsgReadIndex
-            | MessageType::MsgReadIndexResp
-            | MessageType::MsgTransferLeader => {
+            MessageType::MsgPropose if !env::sabotage("forward_proposals") => return Ok(()),
+            MessageType::MsgReadIndex | MessageType::MsgReadIndexResp | MessageType::MsgTransferLeader => {
                 return Ok(());
             }
             // Entries that do not follow the place they are said to follow would be acknowledged wrongly.
@@ -275,6 +277,7 @@ impl Consensus {
 
     /// Stands for election now.
     pub fn campaign(&mut self) -> Result<(), Defect> {
+        probe!("campaigned");
         self.raft.raft.election_elapsed = 0;
         self.elapsed = 0;
         let raft = &mut self.raft;
@@ -284,7 +287,7 @@ impl Consensus {
     /// Appends commands, in order, if this replica leads: all of them or none. Gives the index of the first.
     pub fn propose(&mut self, commands: Vec<Vec<u8>>) -> Result<u64, NotProposed> {
         assert!(!commands.is_empty(), "something is proposed");
-        if !self.is_leader() {
+        if !self.is_leader() && !env::sabotage("forward_proposals") {
             return Err(NotProposed::NotLeader);
         }
         let first = self.last_index() + 1;
@@ -293,6 +296,9 @@ impl Consensus {
         let mut message = Message { from: self.raft.raft.id, entries: entries.collect(), ..Message::default() };
         message.set_msg_type(MessageType::MsgPropose);
         self.deferred(|raft| raft.raft.step(message)).and_then(Result::ok).ok_or(NotProposed::Busy)?;
+        if !self.is_leader() && env::sabotage("forward_proposals") {
+            return Err(NotProposed::NotLeader);
+        }
         assert!(self.last_index() + 1 == first + count, "a leader appends what it accepts");
         Ok(first)
     }

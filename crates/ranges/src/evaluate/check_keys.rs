@@ -28,11 +28,11 @@ pub async fn check_keys(request: &Evaluation<'_>, check: CheckKeysRequest) -> Kv
                 }
             }
         }
-        // What was found is true; what was not found may have been collected.
-        if matches!(answer, CheckKeysReply::Absent { .. }) {
-            request.replica.check_floor(check.txn.start())?;
-        }
         if request.confirm(&ticket).await {
+            // What was found is true; what was not found may have been collected.
+            if matches!(answer, CheckKeysReply::Absent { .. }) {
+                request.replica.check_floor(check.txn.start())?;
+            }
             return Ok(answer);
         }
     }
@@ -49,7 +49,11 @@ async fn check_key(request: &Evaluation<'_>, check: &CheckKeysRequest, key: &Key
     while let Some(waiting) = request.replica.announcements.active(key) {
         request.await_writer(waiting).await;
     }
-    Ok(look(request, check, key)?.unwrap_or(CheckKeysReply::Absent { key: key.clone() }))
+    if let Some(found) = look(request, check, key)? {
+        return Ok(found);
+    }
+    env::probe!("a_fenced_key_was_absent");
+    Ok(CheckKeysReply::Absent { key: key.clone() })
 }
 
 fn look(request: &Evaluation<'_>, check: &CheckKeysRequest, key: &Key) -> KvResult<Option<CheckKeysReply>> {
@@ -57,6 +61,9 @@ fn look(request: &Evaluation<'_>, check: &CheckKeysRequest, key: &Key) -> KvResu
     let intent = mvcc::get_intent(&*snapshot, key).map_err(engine_error)?;
     if intent.is_some_and(|intent| intent.txn == check.txn && intent.at <= check.at) {
         return Ok(Some(CheckKeysReply::AllPresent));
+    }
+    if env::sabotage("resolve_before_committed") {
+        return Ok(None);
     }
     let version = mvcc::version_by_writer(&*snapshot, key, check.txn).map_err(engine_error)?;
     Ok(version.map(|head| CheckKeysReply::Committed { at: head.at }))

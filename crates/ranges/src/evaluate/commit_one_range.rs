@@ -1,6 +1,6 @@
 //! A transaction whose writes all lie in one range: its final versions in one round through the log.
 
-use env::probe;
+use env::{hesitate, probe};
 use keyspace::Timestamp;
 use rpc::range::{CommitRequest, Writes};
 use rpc::{KvError, KvResult};
@@ -32,6 +32,7 @@ pub async fn commit(request: &Evaluation<'_>, commit: CommitRequest) -> KvResult
             Err(KvError::TxnAborted) => return ended(request, &ticket, &writes).await,
             outcome => outcome?,
         }
+        hesitate!(&request.shared.env, "hesitated_before_announcing", 0.004);
         let Some(announced) = request.announce(&writes).await else { continue };
         if !request.replica.leadership.holds(&ticket) {
             continue;

@@ -26,6 +26,7 @@ mod writes;
 use std::sync::Arc;
 use std::time::Duration;
 
+use env::{hesitate, probe};
 use keyspace::{Epoch, Key, NodeId, Span, TxnId};
 use rpc::range::{RangeBody, RangeDescriptor, RangeReply, RangeRequest, RangeResponse};
 use rpc::{KvError, KvResult};
@@ -118,6 +119,7 @@ impl Evaluation<'_> {
             let unavailable = || KvError::Unavailable { range: self.replica.range, why: defect };
             return Err(if is_alone { unavailable() } else { self.replica.not_leader() });
         }
+        probe!("waited_for_a_new_leader_to_be_ready");
         let mut view = self.replica.leadership.subscribe();
         let ready = async {
             while view.borrow_and_update().elected {
@@ -137,7 +139,11 @@ impl Evaluation<'_> {
     }
 
     fn check_epoch(&self, ticket: Ticket) -> KvResult<Ticket> {
-        if ticket.epoch == self.epoch { Ok(ticket) } else { Err(self.stale_epoch()) }
+        if ticket.epoch == self.epoch {
+            return Ok(ticket);
+        }
+        probe!("asked_under_an_old_epoch");
+        Err(self.stale_epoch())
     }
 
     /// The descriptors that the sender should know: ours, and where the rest of its span may have gone.
@@ -196,10 +202,12 @@ impl Evaluation<'_> {
     pub async fn wait_out(&self, obstacle: Obstacle, waiter: Option<TxnId>) -> KvResult<()> {
         match obstacle {
             Obstacle::Announced(waiting) => {
+                probe!("a_reader_waited_for_a_writer");
                 self.await_writer(waiting).await;
                 Ok(())
             }
             Obstacle::Intent { key, intent, until } => {
+                probe!("a_reader_waited_for_an_intent");
                 recovery::settle(self, &key, &until, intent, waiter, Patience::Wait).await
             }
         }
@@ -213,6 +221,7 @@ impl Evaluation<'_> {
                 let _changed = changed.await;
             }
             Some(until) => {
+                probe!("a_refused_writer_held_readers");
                 let _changed = self.shared.env.timeout(until.since(self.shared.env.now()), changed).await;
             }
         }
@@ -222,7 +231,11 @@ impl Evaluation<'_> {
 
     /// Sends a command through the log and waits until it is applied.
     pub async fn propose(&self, ticket: &Ticket, writes: Batch, held: Held) -> KvResult<()> {
-        let held = if env::sabotage("withdraw_before_applied") { Held { announced: None, ..held } } else { held };
+        let mut held = held;
+        if env::sabotage("withdraw_before_applied") {
+            drop(held.announced.take());
+        }
+        hesitate!(&self.shared.env, "hesitated_before_proposing", 0.002);
         let encoded = Body::Writes(writes).encode(ticket.term, ticket.epoch);
         let bytes_max = self.shared.env.knobs().entry_bytes_max * LARGE_ENTRY;
         if encoded.len() > bytes_max {

@@ -1,6 +1,6 @@
 //! One range's part of a transaction over several: intents, and at the anchor the staged record with them.
 
-use env::probe;
+use env::{hesitate, probe};
 use keyspace::{Key, Timestamp, TxnId};
 use mvcc::{Intent, Record};
 use rpc::range::{Mutation, PrewriteRequest, StageRecord, Writes};
@@ -79,6 +79,7 @@ impl Piece<'_> {
                 Err(KvError::TxnAborted) => return Err(self.why_it_ended()?),
                 outcome => outcome?,
             }
+            hesitate!(&request.shared.env, "hesitated_before_announcing", 0.004);
             let latch = match is_anchored_here {
                 true => Some(request.replica.records.latch(writes.txn).await),
                 false => None,
@@ -130,7 +131,9 @@ impl Piece<'_> {
     fn before(&self, key: &Key) -> Before {
         match self.own_intent(key) {
             Some(own) if own.at == self.writes.at => Before::Done,
-            Some(own) if own.attempt > self.writes.attempt => Before::Overtaken(own.at),
+            Some(own) if own.attempt > self.writes.attempt && !env::sabotage("stage_an_older_attempt") => {
+                Before::Overtaken(own.at)
+            }
             _ => Before::Nothing,
         }
     }
@@ -148,6 +151,7 @@ impl Piece<'_> {
         }
         for mutation in mutations {
             if let Before::Overtaken(above) = self.before(&mutation.key) {
+                probe!("a_late_prewrite_was_overtaken");
                 return Err(KvError::Pushed { key: mutation.key.clone(), above });
             }
         }
@@ -178,12 +182,14 @@ impl Piece<'_> {
             Some(Record::Aborted) => return Err(KvError::TxnAborted),
             Some(Record::Committed { at, .. }) => return Err(KvError::TxnCommitted { at }),
             Some(Record::Staging { at: staged_at, attempt: staged, .. }) => {
-                if staged > attempt {
+                if staged > attempt && !env::sabotage("stage_an_older_attempt") {
+                    probe!("a_late_prewrite_was_overtaken");
                     return Err(KvError::Pushed { key: self.anchor.clone(), above: staged_at });
                 }
                 if (staged_at, staged) == (at, attempt) {
                     return Ok(());
                 }
+                probe!("a_record_was_staged_again");
             }
             Some(Record::Pending) | None => {}
         }

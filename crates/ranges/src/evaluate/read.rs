@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use env::{buggify, probe};
 use expr::program::{Program, Runner};
 use keyspace::{Key, Span, Timestamp, TxnId};
 use mvcc::{Direction, Limits, Row, Visit};
@@ -83,6 +84,7 @@ pub async fn read(request: &Evaluation<'_>, read: ReadRequest) -> KvResult<ReadR
                 if finish(request, &ticket, read.at).await? {
                     return Ok(ReadReply { results, newer, waited });
                 }
+                probe!("a_read_was_evaluated_again");
             }
         }
     }
@@ -278,7 +280,7 @@ impl Page<'_> {
         };
         let intent = mvcc::get_intent(self.snapshot, key).map_err(engine_error)?.filter(|intent| intent.txn == txn);
         if intent.is_some() {
-            env::probe!("read_the_intent_of_a_committed_transaction");
+            probe!("read_the_intent_of_a_committed_transaction");
         }
         Ok(intent.map(|intent| intent.value.map(|value| KeyValue { key: key.clone(), value, at })))
     }
@@ -440,6 +442,10 @@ impl Locking<'_> {
             return Ok(false);
         }
         self.note_newer(key)?;
+        if buggify!(&self.request.shared.env, "a_lock_is_lost", 0.02) {
+            // Locks are in memory only: the commit has to find out.
+            self.request.replica.locks.release(self.txn, std::slice::from_ref(key));
+        }
         Ok(true)
     }
 
@@ -482,6 +488,9 @@ impl Locking<'_> {
             _ => mvcc::newest(&*snapshot, key).map(|head| head.map(|head| head.at)),
         };
         let newest = newest.map_err(engine_error)?.filter(|newest| *newest > self.read.at);
+        if newest.is_some() {
+            probe!("a_statement_met_a_newer_version");
+        }
         self.newer = self.newer.max(newest);
         Ok(())
     }

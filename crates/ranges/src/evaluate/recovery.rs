@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use env::probe;
+use env::{hesitate, moment, probe};
 use futures::future::join_all;
 use keyspace::{Key, Span, Timestamp, TxnId};
 use rpc::range::{
@@ -69,7 +69,10 @@ pub fn settle<'r>(
             match outcome {
                 Fate::Committed(at) => return clean(request, key, until, intent.txn, Some(at)).await,
                 Fate::Aborted => return clean(request, key, until, intent.txn, None).await,
-                Fate::Undecided if gives_way => return Err(KvError::GaveWay { key: key.clone(), holder: intent.txn }),
+                Fate::Undecided if gives_way => {
+                    probe!("wait_die_gave_way");
+                    return Err(KvError::GaveWay { key: key.clone(), holder: intent.txn });
+                }
                 Fate::Undecided => {}
             }
         }
@@ -99,6 +102,13 @@ async fn fate(request: &Evaluation<'_>, intent: &IntentHead, wait: Duration) -> 
             TxnState::Staging { at, attempt, keys } => {
                 probe!("recovered_a_staging_transaction");
                 let commit = all_present(request, intent.txn, at, &keys).await?;
+                moment!(&request.shared.env, "recovering");
+                hesitate!(&request.shared.env, "hesitated_in_recovery", 0.05);
+                if commit {
+                    probe!("recovered_as_committed")
+                } else {
+                    probe!("recovered_as_aborted")
+                }
                 record = ask_record(request, intent, RecordOp::Recover { commit, at, attempt }).await?;
                 if matches!(record.state, TxnState::Staging { attempt: now, .. } if now != attempt) {
                     // It was staged again meanwhile: its coordinator lives.
@@ -121,10 +131,18 @@ async fn ask_record(request: &Evaluation<'_>, intent: &IntentHead, op: RecordOp)
 async fn all_present(request: &Evaluation<'_>, txn: TxnId, at: Timestamp, keys: &[Key]) -> KvResult<bool> {
     let checks = keys.iter().map(|key| async move {
         let check = CheckKeysRequest { txn, at, keys: vec![key.clone()] };
-        match ask(request, key, RangeBody::CheckKeys(check)).await? {
-            RangeReply::Checked(CheckKeysReply::AllPresent | CheckKeysReply::Committed { .. }) => Ok(true),
-            RangeReply::Checked(CheckKeysReply::Absent { .. }) => Ok(false),
-            other => Err(unexpected(&other)),
+        match ask(request, key, RangeBody::CheckKeys(check)).await {
+            Ok(RangeReply::Checked(CheckKeysReply::AllPresent | CheckKeysReply::Committed { .. })) => Ok(true),
+            Ok(RangeReply::Checked(CheckKeysReply::Absent { .. })) => Ok(false),
+            // Its leader has nothing of the transaction, and collects garbage of that age. What it could have collected is
+            // a version, and there is none before the record says Committed (rule 2): then the verdict, which counts
+            // only while the record is Staging, changes nothing. Nor can a write that is still on its way land.
+            Err(KvError::BelowGarbageFloor { .. }) => {
+                probe!("recovered_below_the_garbage_floor");
+                Ok(false)
+            }
+            Ok(other) => Err(unexpected(&other)),
+            Err(error) => Err(error),
         }
     });
     let answers: Vec<KvResult<bool>> = join_all(checks).await;

@@ -1,5 +1,6 @@
 //! Refreshing: is what was read at one number still what one would read at a later one?
 
+use env::{hesitate, probe};
 use keyspace::{Span, TxnId};
 use rpc::range::RefreshRequest;
 use rpc::{KvError, KvResult};
@@ -14,10 +15,12 @@ pub async fn refresh(request: &Evaluation<'_>, refresh: RefreshRequest) -> KvRes
     loop {
         let ticket = request.admit().await?;
         check_inside(request, &spans)?;
-        for span in &spans {
+        for span in spans.iter().filter(|_| !env::sabotage("refresh_without_raising")) {
             request.replica.cache.raise(span, Read { at: to, reader: Some(txn) });
         }
+        hesitate!(&request.shared.env, "hesitated_in_refresh", 0.01);
         if let Some(obstacle) = spans.iter().find_map(|span| request.obstacle(span, to, Some(txn))) {
+            probe!("a_refresh_met_an_obstacle");
             wait_or_die(request, obstacle, txn).await?;
             continue;
         }
@@ -36,7 +39,10 @@ pub async fn refresh(request: &Evaluation<'_>, refresh: RefreshRequest) -> KvRes
         }
         return match changed {
             None => Ok(()),
-            Some((key, at)) => Err(KvError::ReadChanged { key, at }),
+            Some((key, at)) => {
+                probe!("a_refresh_found_a_change");
+                Err(KvError::ReadChanged { key, at })
+            }
         };
     }
 }

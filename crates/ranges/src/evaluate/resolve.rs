@@ -1,5 +1,6 @@
 //! Turning the intents of a decided transaction into versions, or removing them.
 
+use env::{hesitate, moment};
 use keyspace::{Key, Timestamp, TxnId};
 use rpc::KvResult;
 use rpc::range::{ResolveKeys, ResolveRequest};
@@ -17,6 +18,7 @@ pub async fn resolve(request: &Evaluation<'_>, resolve: ResolveRequest) -> KvRes
     if let Some(at) = commit_at {
         request.shared.committed.learn(txn, at);
     }
+    hesitate!(&request.shared.env, "hesitated_before_resolving", 0.01);
     match keys {
         ResolveKeys::These(keys) => {
             for keys in keys.chunks(KEYS_MAX) {
@@ -33,6 +35,7 @@ pub async fn resolve(request: &Evaluation<'_>, resolve: ResolveRequest) -> KvRes
             resolve_keys(request, txn, commit_at, &keys).await?;
         },
     }
+    moment!(&request.shared.env, "intents_resolved");
     // It is decided: whatever it had locked here is free, also where no intent was left to resolve.
     request.replica.locks.end(txn);
     Ok(())

@@ -174,6 +174,7 @@ impl Evaluation<'_> {
                 }
             }
             if let Some(above) = self.replica.cache.obstacle(key, writes.at, writes.txn) {
+                probe!("a_number_was_refused_by_a_read");
                 push(key, above);
             }
         }
@@ -250,6 +251,7 @@ fn is_vacant(snapshot: &dyn Snapshot, writes: &Writes) -> KvResult<bool> {
 fn known(snapshot: &dyn Snapshot, key: &Key, writer: TxnId) -> KvResult<Known> {
     let newest = mvcc::newest(snapshot, key).map_err(engine_error)?;
     if newest.is_some_and(|head| head.at >= writer.start())
+        && !env::sabotage("forget_own_versions")
         && let Some(own) = mvcc::version_by_writer(snapshot, key, writer).map_err(engine_error)?
     {
         return Ok(Known::Own(own.at));

@@ -8,6 +8,7 @@
 //! that order is half of the readers' guarantee (`intents.rs`).
 
 use bytes::Bytes;
+use env::moment;
 use keyspace::{Key, RangeId, ReplicaId};
 use rpc::KvError;
 use rpc::range::RangeDescriptor;
@@ -122,7 +123,10 @@ impl LogLoop {
                 }
             }
             Effect::Described { range, index } => self.described(range, index),
-            Effect::Split { left, right, right_replica } => self.split(left, right, right_replica)?,
+            Effect::Split { left, right, right_replica } => {
+                self.split(left, right, right_replica)?;
+                moment!(&self.shared.env, "split_applied");
+            }
             Effect::Done { range, index, term, answer } => self.done(range, index, term, answer),
         }
         Ok(())
@@ -132,6 +136,7 @@ impl LogLoop {
         let Some(peer) = self.peers.get_mut(&range) else { return };
         if let Some(completion) = peer.take_completion(index, term) {
             conclude(completion, answer);
+            moment!(&self.shared.env, "acknowledged");
         }
         peer.unpause(index);
         if peer.consensus.is_leader() && term == peer.consensus.term() && !peer.replica.leadership.view().leads {
@@ -223,7 +228,7 @@ fn apply_entry(
 
 /// Why this command has no effect, on any replica.
 fn refusal(peer: &mut Peer, entry: &Committed, command: &Command) -> Option<KvError> {
-    if command.term != entry.term {
+    if command.term != entry.term && !env::sabotage("forward_proposals") {
         return Some(peer.replica.not_leader());
     }
     if command.epoch != peer.descriptor().epoch && !env::sabotage("apply_under_another_epoch") {

@@ -46,7 +46,12 @@ impl LogLoop {
             return Ok(());
         }
         let peer = self.peers.get_mut(&range).expect("it was just added");
-        peer.replica.intents.replace(crate::intents::load(&*snapshot, &peer.identity.descriptor.span)?);
+        if !env::sabotage("forget_intents") {
+            peer.replica.intents.replace(crate::intents::load(&*snapshot, &peer.identity.descriptor.span)?);
+        }
+        if !peer.replica.intents.is_empty() {
+            probe!("replica_opened_with_intents");
+        }
         self.campaign_if_alone(range);
         Ok(())
     }
@@ -161,9 +166,18 @@ impl LogLoop {
         }
         let peer = self.touch(range).expect("it was just added");
         peer.replica.intents.replace(left_replica.intents.split_off(&at));
+        if !peer.replica.intents.is_empty() {
+            probe!("split_with_intents");
+        }
+        if !led_here {
+            probe!("split_applied_by_a_follower");
+        }
         // Locks go along where the leader stays; elsewhere they are validated at commit. Reads of the past are
         // covered by the fresh low-water mark that each new leader starts with.
         left_replica.locks.split_into(&at, &peer.replica.locks);
+        if !peer.replica.locks.is_empty() {
+            probe!("locks_moved_with_a_split");
+        }
         peer.inherits_locks_in = led_here.then(|| peer.consensus.term() + 1);
         if led_here && let Err(defect) = peer.consensus.campaign() {
             self.quarantine(range, &defect);

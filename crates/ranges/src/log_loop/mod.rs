@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use env::{BoxFuture, Mono, probe};
+use env::{BoxFuture, Mono, buggify, hesitate, moment, probe};
 use keyspace::{NodeId, RangeId, ReplicaId};
 use rpc::{KvResult, RaftEnvelope};
 use storage::{Batch, Durability};
@@ -328,6 +328,7 @@ impl LogLoop {
         self.truncate_logs(&mut log)?;
         if !log.is_empty() {
             self.shared.engine.write(&log, Durability::Logged)?;
+            moment!(&self.shared.env, "proposed");
         }
         self.send();
         self.begin_sync()?;
@@ -431,6 +432,7 @@ impl LogLoop {
     }
 
     fn synced(&mut self, covers: BTreeMap<RangeId, Unsynced>) {
+        moment!(&self.shared.env, "synced");
         for (range, Unsynced { replica, number, after_sync, snapshot }) in covers {
             self.persisted(range, replica, number);
             self.enqueue_raft(range, after_sync, Vec::new());
@@ -594,6 +596,9 @@ impl LogLoop {
     }
 
     fn send(&mut self) {
+        if !self.outbox.is_empty() && buggify!(&self.shared.env, "messages_leave_with_the_next_turn", 0.02) {
+            return;
+        }
         for (node, envelopes) in std::mem::take(&mut self.outbox) {
             self.shared.network.send_raft(node, envelopes);
         }
@@ -616,6 +621,8 @@ impl LogLoop {
         }
         if leads && !(was_elected.elected && was_elected.term == standing.term) {
             peer.win_leadership();
+            probe!("elected");
+            moment!(&self.shared.env, "elected");
             tracing::debug!(%range, term = standing.term, "elected");
         }
         let leader =
@@ -627,6 +634,9 @@ impl LogLoop {
             view.elected = leads;
             view.leader = leader;
         });
+        if leads && env::sabotage("lead_before_applied") {
+            self.own_entry_applied(range, standing.term);
+        }
     }
 
     /// An entry of this leader's own term is applied: it knows everything committed before. It may serve once
@@ -636,6 +646,7 @@ impl LogLoop {
         peer.replica.leadership.change_view(|view| view.leads = true);
         let (shared, replica) = (self.shared.clone(), peer.replica.clone());
         self.shared.env.spawn("low-water mark", async move {
+            hesitate!(&shared.env, "hesitated_before_the_low_water_mark", 0.05);
             loop {
                 let view = replica.leadership.view();
                 if view.term != term || !view.leads {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use env::probe;
 use keyspace::{NodeId, ReplicaId};
 use rpc::KvError;
 use rpc::range::RangeDescriptor;
@@ -150,6 +151,10 @@ impl Peer {
         for proposal in std::mem::take(&mut self.queue) {
             let Proposal { term, epoch, mut encoded, completion, .. } = proposal;
             if let Some(error) = self.obstacle(term, epoch) {
+                match error {
+                    KvError::StaleEpoch { .. } => probe!("proposed_under_an_old_epoch"),
+                    _ => probe!("proposed_when_no_longer_leading"),
+                }
                 completion.failed(error);
                 continue;
             }
@@ -188,7 +193,7 @@ impl Peer {
         self.queue.push(proposal);
         self.propose_queued();
         let last = self.consensus.last_index();
-        if last > before {
+        if last > before && !env::sabotage("apply_under_another_epoch") {
             self.pause_until(last);
         }
     }
@@ -216,11 +221,8 @@ impl Peer {
     }
 
     fn obstacle(&self, term: u64, epoch: keyspace::Epoch) -> Option<KvError> {
-        if !self.consensus.is_leader()
-            || self.consensus.term() != term
-            || self.paused_until.is_some()
-            || self.halted.is_some()
-        {
+        let leads = self.consensus.is_leader() && self.consensus.term() == term;
+        if !(leads || env::sabotage("forward_proposals")) || self.paused_until.is_some() || self.halted.is_some() {
             return Some(self.replica.not_leader());
         }
         (epoch != self.descriptor().epoch).then(|| self.stale_epoch())
@@ -246,6 +248,7 @@ impl Peer {
             if proposed == index && proposed_term == term {
                 return Some(completion);
             }
+            probe!("proposal_replaced_by_another_leader");
             completion.failed(KvError::Ambiguous { range: self.replica.range });
         }
         None
@@ -279,6 +282,12 @@ impl Peer {
 
     /// Someone else leads, or may. Whoever waits for this replica must ask again.
     pub fn lose_leadership(&mut self) {
+        if !self.in_flight.is_empty() {
+            probe!("leadership_lost_with_proposals_under_way");
+        }
+        if !self.replica.locks.is_empty() {
+            probe!("locks_lost_with_leadership");
+        }
         self.replica.forget_leadership();
         self.may_serve = None;
         self.paused_until = None;
@@ -324,6 +333,9 @@ impl Peer {
     /// Asks a quorum once for all who came since the last turn.
     pub fn ask_for_confirmation(&mut self) {
         if !self.confirms.waiting.is_empty() {
+            if self.confirms.waiting.len() > 1 {
+                probe!("reads_confirmed_together");
+            }
             self.confirms.context += 1;
             self.confirms.asked.push_back((self.confirms.context, std::mem::take(&mut self.confirms.waiting)));
             self.consensus.read_index(self.confirms.context);

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use env::probe;
+use env::{hesitate, probe};
 use keyspace::{NodeId, RangeId, ReplicaId};
 use rpc::RaftEnvelope;
 use storage::{Batch, Durability, Engine};
@@ -201,6 +201,7 @@ impl LogLoop {
             self.peers.get(&range).filter(|peer| peer.is_initialized()).map(|peer| peer.descriptor().span.clone());
         let (shared, env) = (self.shared.clone(), self.shared.env.clone());
         self.shared.env.spawn("install snapshot", async move {
+            hesitate!(&env, "hesitated_with_a_snapshot", 0.1);
             let engine = shared.engine.clone();
             let outcome =
                 env.blocking(move || put_in_place(&*engine, &installing, old_span.as_ref()).map(|()| installing));

@@ -1,6 +1,7 @@
 //! Cutting off the log. Only what a flush has made durable in the applied state may go: the log is the
 //! write-ahead log of everything else. Followers that lag are given some rope before they need a snapshot.
 
+use env::{buggify, probe};
 use keyspace::RangeId;
 use storage::Batch;
 
@@ -10,7 +11,9 @@ use super::{Input, LogLoop};
 impl LogLoop {
     /// Begins a flush of the engine when enough has been applied since the last one.
     pub(super) fn flush_if_due(&mut self) {
-        if self.flushing || self.bytes_since_flush < self.shared.env.knobs().flush_bytes {
+        let is_due = self.bytes_since_flush >= self.shared.env.knobs().flush_bytes
+            || self.bytes_since_flush > 0 && buggify!(&self.shared.env, "a_flush_is_due", 0.001);
+        if self.flushing || !is_due {
             return;
         }
         self.flushing = true;
@@ -49,6 +52,7 @@ impl LogLoop {
         for peer in self.peers.values_mut().filter(|peer| peer.halted.is_none()) {
             let through = cut_point(peer, keep_bytes);
             if through >= peer.consensus.first_index() {
+                probe!("log_cut_by_a_flush");
                 peer.consensus.truncate_log(through, batch)?;
                 peer.log_size.cut(through);
             }
@@ -59,11 +63,17 @@ impl LogLoop {
 
 /// The last entry that may go.
 fn cut_point(peer: &Peer, keep_bytes: u64) -> u64 {
-    let durable = peer.durable.min(peer.applied.index);
-    if peer.log_size.bytes() > keep_bytes {
-        return durable;
+    let mut durable = peer.durable.min(peer.applied.index);
+    if env::sabotage("cut_the_unflushed_log") {
+        durable = peer.applied.index;
     }
     // Those who have not been heard of may come back, too.
     let slowest = peer.consensus.peers().values().map(|peer| peer.matched).min();
+    if peer.log_size.bytes() > keep_bytes {
+        if slowest.is_some_and(|slowest| slowest < durable) {
+            probe!("log_cut_below_a_slow_follower");
+        }
+        return durable;
+    }
     durable.min(slowest.unwrap_or(durable))
 }

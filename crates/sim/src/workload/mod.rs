@@ -1,9 +1,10 @@
 //! What clients do while things go wrong, and what must hold for them.
 //!
-//! `bank`, `on_call` and `oracle` run in every seed and look all the time whether what they see can be. The others write down a
+//! `bank`, `on_call`, `catalog` and `oracle` run in every seed and look all the time whether what they see can be. The others write down a
 //! history, and `checker` judges it at the end ([`Recorder`]); a seed has one or two of them ([`Kind`]).
 
 mod bank;
+mod catalog;
 mod on_call;
 mod oracle;
 
@@ -26,6 +27,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use bank::Bank;
+pub use catalog::Catalog;
 pub use kind::Kind;
 pub use on_call::OnCall;
 pub use oracle::OracleWatch;

@@ -54,7 +54,7 @@ impl OracleWatch {
                         }
                     }
                 }
-                watch.world.sleep(Duration::from_millis(random.below(200))).await;
+                watch.world.sleep(Duration::from_millis(random.below(60))).await;
             }
             drop(working);
         });

@@ -109,6 +109,7 @@ pub(super) fn check_failure(world: &World, invariant: &'static str, error: &TxnE
             | TxnError::Unavailable { .. }
             | TxnError::StatementRestart { .. }
             | TxnError::KeyExists { .. }
+            | TxnError::SnapshotTooOld { .. }
     );
     if !is_everyday {
         world.violation(invariant, error.to_string());

@@ -56,12 +56,18 @@ impl Commit<'_> {
             KvError::Unavailable { .. } => return Err(TxnError::OutcomeUnknown { why: error.to_string() }),
             _ => {}
         }
+        if env::sabotage("tell_failure_at_once") {
+            return Err(error.into());
+        }
         let request = |keys: &[Key]| {
             RangeBody::CheckKeys(CheckKeysRequest { txn: self.core.id, at: self.stamp.at, keys: keys.to_vec() })
         };
         let mut answers = self.core.client.router.scatter(vec![key.clone()], request).await;
         match answers.pop() {
-            Some((_, Ok(RangeReply::Checked(CheckKeysReply::Absent { .. })))) => Err(error.into()),
+            Some((_, Ok(RangeReply::Checked(CheckKeysReply::Absent { .. })))) => {
+                env::probe!("one_range_commit_was_fenced");
+                Err(error.into())
+            }
             Some((_, Ok(RangeReply::Checked(CheckKeysReply::Committed { at })))) => Ok(at),
             Some((_, Ok(other))) => Err(unexpected(&other)),
             Some((_, Err(unknown))) => Err(TxnError::OutcomeUnknown { why: unknown.to_string() }),

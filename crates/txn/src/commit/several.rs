@@ -16,6 +16,7 @@
 
 use std::sync::Arc;
 
+use env::{hesitate, moment, probe};
 use futures::stream::{FuturesUnordered, StreamExt};
 use keyspace::{Key, Span, Timestamp, TxnId};
 use rpc::range::{
@@ -90,8 +91,17 @@ impl Commit<'_> {
             self.core.client.metrics.commit_rounds.inc();
             let failure = match self.round(&anchor, &mut one_round).await {
                 Round::Committed(at) => return Ok(self.is_committed(at)),
-                Round::Done if one_round == Some(true) => return Ok(self.is_staged()),
-                Round::Done => return self.decide().await,
+                Round::Done if one_round == Some(true) => {
+                    hesitate!(&self.core.client.env, "hesitated_before_telling", 0.005);
+                    match self.refresh_late().await {
+                        Ok(()) => return Ok(self.is_staged()),
+                        Err(error) => error,
+                    }
+                }
+                Round::Done => {
+                    hesitate!(&self.core.client.env, "hesitated_before_the_decision", 0.005);
+                    return self.decide().await;
+                }
                 // A range may have refused it for its session's sake, and its record not say so yet (rule 3).
                 Round::Aborted => KvError::TxnAborted.into(),
                 Round::Refused(refused) => match self.move_on(Some(refused)).await {
@@ -139,13 +149,20 @@ impl Commit<'_> {
                 biased;
                 answer = open.next() => answer.expect("prewrites are open"),
                 alive = signs_of_life.next() => match alive {
-                    Ok(()) => continue,
+                    Ok(()) => {
+                        moment!(&core.client.env, "prewrites_take_long");
+                        continue;
+                    }
                     Err(KvError::TxnAborted) => return Round::Aborted,
                     Err(error) => return Round::Failed(error.into()),
                 },
             };
             match answer {
-                Ok(Sent::Answer(RangeReply::Prewritten)) => {}
+                Ok(Sent::Answer(RangeReply::Prewritten)) => {
+                    if !open.is_empty() {
+                        moment!(&core.client.env, "some_prewrites_done");
+                    }
+                }
                 Ok(Sent::Answer(RangeReply::Committed { at })) | Err(KvError::TxnCommitted { at }) => {
                     return Round::Committed(at);
                 }
@@ -235,6 +252,7 @@ impl Commit<'_> {
 
     /// A share whose range is another one now. The record stays with its anchor.
     async fn divide_again(&self, anchor: &Key, share: Routed) -> TxnResult<Vec<Routed>> {
+        probe!("a_share_was_divided_again");
         let (_, share, patience) = share;
         let stage = share.stage;
         let mut shares = self.divide(share.mutations, share.locked, patience).await?;
@@ -275,11 +293,21 @@ impl Commit<'_> {
 
     /// Makes sure that the transaction will never commit, then tells why; unless it is committed.
     async fn kill(&mut self, failure: TxnError) -> TxnResult<Timestamp> {
+        if env::sabotage("tell_failure_at_once") {
+            self.doubt.get_mut().take();
+            return Err(failure);
+        }
         let doubt = self.doubt.get_mut().as_ref().expect(IN_DOUBT);
         let (anchor, may_be_committed) = (doubt.anchor.clone(), doubt.may_be_committed);
         match record(&self.core.client, self.core.id, &anchor, RecordOp::Abort).await {
-            Ok(TxnState::Committed { at }) | Err(KvError::TxnCommitted { at }) => Ok(self.is_committed(at)),
-            Ok(TxnState::Aborted) | Err(KvError::TxnAborted) => Err(self.is_aborted(failure)),
+            Ok(TxnState::Committed { at }) | Err(KvError::TxnCommitted { at }) => {
+                probe!("a_commit_was_told_by_its_record");
+                Ok(self.is_committed(at))
+            }
+            Ok(TxnState::Aborted) | Err(KvError::TxnAborted) => {
+                probe!("a_commit_was_killed");
+                Err(self.is_aborted(failure))
+            }
             // Nothing was sent that could make anybody commit it, and it is not sent any more.
             Ok(_) | Err(_) if !may_be_committed => {
                 self.leave_to_background();
@@ -293,8 +321,14 @@ impl Commit<'_> {
         }
     }
 
+    /// What has to hold before the record is staged is looked at before, and not here (rule 5).
+    async fn refresh_late(&self) -> TxnResult<()> {
+        if env::sabotage("refresh_after_staging") { self.core.refresh(self.stamp.at).await } else { Ok(()) }
+    }
+
     /// One round: everything that the record lists is there, so it is committed.
     fn is_staged(&mut self) -> Timestamp {
+        moment!(&self.core.client.env, "staged");
         self.core.client.metrics.commits_one_round.inc();
         let (at, attempt) = (self.stamp.at, self.attempt);
         if let Some(doubt) = self.doubt.get_mut().take() {
@@ -305,6 +339,7 @@ impl Commit<'_> {
                 }
                 match record(&client, txn, &doubt.anchor, RecordOp::Commit { at, attempt }).await {
                     Ok(TxnState::Committed { at: written }) if written == at => {
+                        moment!(&client.env, "record_committed");
                         resolve::finish(&client, txn, &doubt.anchor, doubt.written, Some(at)).await;
                     }
                     Ok(state) => panic!("{txn} was told committed at {at} and its record is {state:?}"),
@@ -355,6 +390,7 @@ impl Written {
 impl Doubt {
     /// Nobody waits for the outcome any more: abort unless it is committed.
     pub(super) fn decide_in_background(self, core: &Arc<Core>) {
+        probe!("outcome_decided_in_the_background");
         let (client, txn) = (core.client.clone(), core.id);
         core.client.env.spawn("decide a transaction", async move {
             let outcome = match record(&client, txn, &self.anchor, RecordOp::Abort).await {
