@@ -16,6 +16,7 @@ use crate::probe::place_of;
 pub const BUGGIFIED: &[&str] = &[
     "a_lock_is_lost",
     "a_flush_is_due",
+    "campaigns_early",
     "messages_leave_with_the_next_turn",
     "hesitated_before_announcing",
     "hesitated_before_proposing",
@@ -23,10 +24,12 @@ pub const BUGGIFIED: &[&str] = &[
     "hesitated_before_telling",
     "hesitated_before_the_decision",
     "hesitated_before_the_low_water_mark",
+    "hesitated_before_the_record",
     "hesitated_before_the_proof_of_numbers",
     "hesitated_in_recovery",
     "hesitated_in_refresh",
     "hesitated_with_a_snapshot",
+    "no_sign_of_life",
 ];
 
 pub const MOMENTS: &[&str] = &[

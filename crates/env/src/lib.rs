@@ -150,9 +150,9 @@ impl Env {
         self.host.spawn_thread(name, Box::pin(task));
     }
 
-    /// What [`hesitate!`] does when it does: of all lengths up to eight seconds the short ones most often.
+    /// What [`hesitate!`] does when it does: a moment mostly, and every third time up to eight seconds.
     pub async fn hesitate(&self) {
-        let longest = 1 << self.random_below(14);
+        let longest = if self.random_below(3) == 0 { 8_000 } else { 1 << self.random_below(9) };
         self.sleep(Duration::from_millis(1 + self.random_below(longest))).await;
     }
 

@@ -59,10 +59,10 @@ pub struct ReadCache {
 impl ReadCache {
     /// Holds about `entries` points and spans exactly.
     pub fn new(entries: usize) -> ReadCache {
-        let per_shard = (entries / SHARDS / 2).max(2);
+        let per_shard = (entries / SHARDS / 2).max(1);
         ReadCache {
             points: std::array::from_fn(|_| Mutex::new(Generations::new(per_shard))),
-            spans: Mutex::new(Generations::new((entries / 2).max(2))),
+            spans: Mutex::new(Generations::new((entries / 2).max(1))),
             hasher: FixedState::default(),
         }
     }

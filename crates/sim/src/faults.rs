@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyspace::{Key, NodeId};
+use node::Node;
 use parking_lot::Mutex;
+use rpc::cluster::ReplicaStatus;
 use rpc::range::{AdminRequest, RangeBody, RangeRequest};
 use storage::memory::Faults as DiskFaults;
 use tokio::sync::oneshot;
@@ -26,6 +28,8 @@ pub enum Fault {
     Pause,
     /// One node against the others.
     Isolate,
+    /// One node that leads everything against the others.
+    IsolateLeader,
     /// One direction of one link.
     CutOneWay,
     /// Loss, duplication, replay and long delays.
@@ -42,16 +46,18 @@ pub enum Fault {
     Split,
     /// Power failure, pause or isolation of a node at the instant at which it is in the middle of something.
     Ambush,
-    /// Nodes lose power and come back at once, one after the other, while a leader is away and old messages arrive.
+    /// Nodes lose power and come back at once, one after the other, while messages are late and old ones arrive.
     ElectionStorm,
 }
 
 impl Fault {
-    pub const ALL: [Fault; 16] = [
+    /// From which the next one is drawn.
+    pub const ALL: [Fault; 19] = [
         Fault::Crash,
         Fault::CrashAll,
         Fault::Pause,
         Fault::Isolate,
+        Fault::IsolateLeader,
         Fault::CutOneWay,
         Fault::BadNetwork,
         Fault::SlowDisk,
@@ -61,7 +67,9 @@ impl Fault {
         Fault::ClockStep,
         Fault::MoveLeader,
         Fault::Split,
-        // Twice: it is what finds most.
+        // More than once: it is what finds most.
+        Fault::Ambush,
+        Fault::Ambush,
         Fault::Ambush,
         Fault::Ambush,
         Fault::ElectionStorm,
@@ -152,6 +160,13 @@ impl Saboteur {
                 self.last(random, 500, 8_000).await;
                 self.cluster.network().heal();
             }
+            Fault::IsolateLeader => {
+                self.gather_leaders(node).await;
+                self.last(random, 100, 1_000).await;
+                self.cluster.network().partition(&[self.cluster.address(node)], &self.others(node));
+                self.last(random, 500, 5_000).await;
+                self.cluster.network().heal();
+            }
             Fault::CutOneWay => {
                 let other = (node + 1 + random.below(self.cluster.len() as u64 - 1) as usize) % self.cluster.len();
                 self.cluster.network().cut(self.cluster.address(node), self.cluster.address(other));
@@ -185,10 +200,16 @@ impl Saboteur {
             }
             Fault::MoveLeader => self.move_leader(node, random).await,
             Fault::Split => {
+                if random.chance(0.5) {
+                    // So that it takes a while until all have applied it.
+                    let delay_max = Duration::from_millis(random.between(10, 150));
+                    self.cluster.network().set_faults(LinkFaults { delay_max, ..LinkFaults::default() });
+                }
                 for _ in 0..random.between(1, 4) {
                     self.split(node, random).await;
                     self.last(random, 0, 300).await;
                 }
+                self.cluster.network().set_faults(LinkFaults::default());
             }
             Fault::Ambush => self.ambush(node, random).await,
             Fault::ElectionStorm => self.election_storm(node, random).await,
@@ -217,7 +238,8 @@ impl Saboteur {
             }
             let _nobody_waits = tell.send(());
         };
-        let ambush = Ambush { moment, spared: random.below(20), strike: Box::new(strike) };
+        let spared = if random.chance(0.5) { 0 } else { random.below(20) };
+        let ambush = Ambush { moment, spared, strike: Box::new(strike) };
         self.cluster.set_ambush(node, Some(ambush));
         let too_long = self.last(random, 10_000, 10_000);
         tokio::select! {
@@ -239,7 +261,6 @@ impl Saboteur {
     }
 
     async fn election_storm(&self, node: usize, random: &mut Random) {
-        self.cluster.network().partition(&[self.cluster.address(node)], &self.others(node));
         self.cluster.network().set_faults(LinkFaults {
             delay_min: Duration::ZERO,
             delay_max: Duration::from_millis(random.between(50, 300)),
@@ -247,9 +268,9 @@ impl Saboteur {
             duplicate: 0.2,
             replay: 0.4,
         });
-        self.last(random, 300, 1_500).await;
-        for _ in 0..random.between(4, 16) {
-            let voter = random.below(self.cluster.len() as u64) as usize;
+        for turn in 0..random.between(4, 16) {
+            let voter = (node + if turn == 0 { 0 } else { random.below(self.cluster.len() as u64) as usize })
+                % self.cluster.len();
             self.cluster.crash(voter);
             self.cluster.revive(voter);
             self.last(random, 10, 250).await;
@@ -298,6 +319,20 @@ impl Saboteur {
             .filter(|other| *other != running.id())
             .collect();
         let Some(to) = random.pick(&others).copied() else { return };
+        self.transfer(node, &running, status, to).await;
+    }
+
+    /// Every leader hands over to the one on `node`.
+    async fn gather_leaders(&self, node: usize) {
+        let Some(to) = self.cluster.node(node).map(|node| node.id()) else { return };
+        for (other, running) in self.cluster.nodes().filter(|(other, _)| *other != node) {
+            for status in running.store().statuses().iter().filter(|status| status.is_leader) {
+                self.transfer(other, &running, status, to).await;
+            }
+        }
+    }
+
+    async fn transfer(&self, node: usize, running: &Node, status: &ReplicaStatus, to: NodeId) {
         let body = RangeBody::Admin(AdminRequest::TransferLeader { to });
         let request = RangeRequest { range: status.descriptor.id, epoch: status.descriptor.epoch, body };
         let (store, from) = (running.store().clone(), running.id());

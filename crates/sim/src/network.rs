@@ -197,7 +197,20 @@ impl Wires {
         for delay in fates {
             spawn(deliver(self.clone(), parcel.clone(), answer.clone(), delay));
         }
+        if let Some(delay) = self.late_copy(&parcel) {
+            spawn(deliver(self.clone(), parcel.clone(), None, delay));
+        }
         self.replay(parcel);
+    }
+
+    /// In some seeds a few requests come once more, when they are long answered.
+    fn late_copy(&self, parcel: &Parcel) -> Option<Duration> {
+        if !matches!(parcel.content, Content::Request(..)) || !self.world.is_switched_on("late_copies") {
+            return None;
+        }
+        let random = &mut self.state.lock().random;
+        let longest = 1 << random.below(12);
+        random.chance(0.05).then(|| Duration::from_millis(random.below(longest)))
     }
 
     fn replay(self: &Arc<Wires>, parcel: Parcel) {

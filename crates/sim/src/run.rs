@@ -341,12 +341,12 @@ fn draw_knobs(random: &mut Random) -> Knobs {
         knobs.log_keep_bytes = random.between(0, 20_000);
         knobs.flush_bytes = random.between(1_000, 50_000);
     }
-    if random.chance(0.3) {
-        knobs.txn_expiry = Duration::from_millis(random.between(1_500, 6_000));
+    if random.chance(0.5) {
+        knobs.txn_expiry = Duration::from_millis(random.between(800, 5_000));
         knobs.txn_heartbeat = knobs.txn_expiry / 4;
     }
-    if random.chance(0.3) {
-        knobs.gc_ttl = Duration::from_millis(random.between(2_000, 15_000));
+    if random.chance(0.4) {
+        knobs.gc_ttl = Duration::from_millis(random.between(500, 10_000));
     }
     knobs.election_ticks = random.between(5, 12);
     knobs

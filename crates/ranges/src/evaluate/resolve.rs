@@ -15,10 +15,10 @@ const KEYS_MAX: usize = 4000;
 
 pub async fn resolve(request: &Evaluation<'_>, resolve: ResolveRequest) -> KvResult<()> {
     let ResolveRequest { txn, commit_at, keys } = resolve;
+    hesitate!(&request.shared.env, "hesitated_before_resolving", 0.01);
     if let Some(at) = commit_at {
         request.shared.committed.learn(txn, at);
     }
-    hesitate!(&request.shared.env, "hesitated_before_resolving", 0.01);
     match keys {
         ResolveKeys::These(keys) => {
             for keys in keys.chunks(KEYS_MAX) {

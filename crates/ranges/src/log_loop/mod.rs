@@ -487,7 +487,10 @@ impl LogLoop {
         peer.replica.announcements.expire(now);
         let idle = peer.consensus.is_leader() && peer.consensus.is_sole_voter() && peer.consensus.peers().is_empty();
         if !idle {
-            let outcome = peer.tick(&mut |bound| env.random_below(bound));
+            let mut outcome = peer.tick(&mut |bound| env.random_below(bound));
+            if !peer.consensus.is_leader() && outcome.is_ok() && buggify!(&env, "campaigns_early", 0.03) {
+                outcome = peer.consensus.campaign();
+            }
             if let Err(defect) = outcome {
                 return self.quarantine(range, &defect);
             }

@@ -3,18 +3,21 @@
 //!
 //! The doctors of a pair lie far apart, so that each lies in a range of its own: a read of one range
 //! protects the reader's write in the other only if every guard between reads and writes holds. Under READ COMMITTED
-//! the same is kept by locks on both, of which one is on what is only read, and by checks at a fresh number, as
-//! constraints are checked.
+//! the same is kept by locks on both, of which one is on what is only read, or by a check of the other at a fresh
+//! number, as constraints are checked.
+//!
+//! Each turn leaves its number, and no number of a turn that failed is ever seen.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use keyspace::{Key, TableId};
-use txn::{Isolation, LockMode, LockSpec, LockWait, Transaction, TxnOptions, TxnResult, Visible};
+use parking_lot::Mutex;
+use txn::{Isolation, LockMode, LockSpec, LockWait, Transaction, TxnError, TxnOptions, TxnResult, Visible};
 
-use super::rows::row_key;
+use super::rows::{check_failure, get, row_key};
 use super::{RETRY, Shift};
 use crate::gateway::{Gateway, Gateways, Outcome};
 use crate::world::spawn;
@@ -27,17 +30,53 @@ const DOCTORS: TableId = TableId(1002);
 pub struct OnCall {
     world: World,
     pairs: i64,
-    turns: Arc<AtomicU64>,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Turns that were begun.
+    begun: u64,
+    acknowledged: u64,
+    failed: BTreeSet<u64>,
+    /// Turns that somebody has seen.
+    seen: BTreeSet<u64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Doctor {
+    is_on: bool,
+    /// The turn that made it so; zero for none.
+    turn: u64,
+}
+
+/// What makes a turn right at its level.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// SERIALIZABLE and nothing else.
+    Plain,
+    /// READ COMMITTED: both rows are locked by what reads them.
+    Locked,
+    /// READ COMMITTED: the other row is locked and read as a constraint's check reads, at a number fetched for it.
+    Checked,
+}
+
+#[derive(Clone, Copy)]
+struct Turn {
+    number: u64,
+    pair: i64,
+    side: i64,
+    manner: Manner,
 }
 
 impl OnCall {
     pub fn new(world: &World, pairs: i64) -> OnCall {
-        OnCall { world: world.clone(), pairs, turns: Arc::default() }
+        OnCall { world: world.clone(), pairs, state: Arc::default() }
     }
 
     /// Doctors that went on or off call, or looked and stayed.
     pub fn turns(&self) -> u64 {
-        self.turns.load(Ordering::SeqCst)
+        self.state.lock().acknowledged
     }
 
     pub fn split_keys(&self) -> Vec<Key> {
@@ -55,7 +94,7 @@ impl OnCall {
         let outcome = gateway.transact(TxnOptions::default(), move |txn| async move {
             for pair in 0..pairs {
                 for side in [0, 1] {
-                    txn.put(doctor(pair, side), Some(state(true)), false)?;
+                    txn.put(doctor(pair, side), Some(Doctor { is_on: true, turn: 0 }.encode()), false)?;
                 }
             }
             Ok(())
@@ -84,12 +123,32 @@ impl OnCall {
     }
 
     async fn change(&self, gateway: &Gateway, pair: i64, side: i64, manner: Manner) {
+        let number = {
+            let mut state = self.state.lock();
+            state.begun += 1;
+            state.begun
+        };
+        let turn = Turn { number, pair, side, manner };
         let options = TxnOptions { isolation: manner.isolation(), ..TxnOptions::default() };
-        let outcome = gateway.transact(options, move |txn| async move { take_turn(&txn, pair, side, manner).await });
-        // Only what a committed transaction saw counts.
-        if let Outcome::Committed(seen) = outcome.await {
-            self.turns.fetch_add(1, Ordering::SeqCst);
-            self.check(pair, seen);
+        match gateway.transact(options, move |txn| async move { take_turn(&txn, turn).await }).await {
+            // Only what a committed transaction saw counts.
+            Outcome::Committed(seen) => {
+                self.state.lock().acknowledged += 1;
+                self.check_turns(&seen);
+                // A check reads the two at different numbers.
+                if manner != Manner::Checked {
+                    self.check(pair, seen);
+                }
+            }
+            Outcome::Failed(error) => {
+                check_failure(&self.world, "on_call_errors", &error);
+                let mut state = self.state.lock();
+                state.failed.insert(number);
+                if state.seen.contains(&number) {
+                    self.world.violation("on_call_ghost", format!("turn {number} was seen, and failed: {error}"));
+                }
+            }
+            Outcome::Unknown => {}
         }
     }
 
@@ -101,7 +160,7 @@ impl OnCall {
             let world = world.clone();
             async move {
                 world.sleep(later).await;
-                read(&txn, pair, Manner::Plain).await
+                read(&txn, pair, None).await
             }
         });
         if let Outcome::Committed(seen) = outcome.await {
@@ -113,7 +172,7 @@ impl OnCall {
     pub async fn audit(&self, gateway: &Gateway) -> bool {
         for pair in 0..self.pairs {
             let options = TxnOptions { read_only: true, ..TxnOptions::default() };
-            let outcome = gateway.transact(options, move |txn| async move { read(&txn, pair, Manner::Plain).await });
+            let outcome = gateway.transact(options, move |txn| async move { read(&txn, pair, None).await });
             match outcome.await {
                 Outcome::Committed(seen) => self.check(pair, seen),
                 _ => return false,
@@ -122,29 +181,30 @@ impl OnCall {
         true
     }
 
-    fn check(&self, pair: i64, seen: [bool; 2]) {
-        if seen == [false, false] {
+    /// What was read at one number.
+    fn check(&self, pair: i64, seen: [Doctor; 2]) {
+        if seen.iter().all(|doctor| !doctor.is_on) {
             self.world.violation("on_call", format!("nobody of pair {pair} is on call"));
         }
+        self.check_turns(&seen);
     }
-}
 
-/// What makes a turn right at its level.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Manner {
-    /// SERIALIZABLE and nothing else.
-    Plain,
-    /// READ COMMITTED: both rows are locked by what reads them.
-    Locked,
-    /// READ COMMITTED: both rows are locked and read as a constraint's check reads, at a number fetched for it.
-    Checked,
+    fn check_turns(&self, seen: &[Doctor]) {
+        let mut state = self.state.lock();
+        for Doctor { turn, .. } in seen {
+            state.seen.insert(*turn);
+            if state.failed.contains(turn) {
+                self.world.violation("on_call_ghost", format!("turn {turn} failed, and is seen"));
+            }
+        }
+    }
 }
 
 impl Manner {
     fn draw(random: &mut Random) -> Manner {
         match random.below(6) {
             0 => Manner::Locked,
-            1 => Manner::Checked,
+            1 | 2 => Manner::Checked,
             _ => Manner::Plain,
         }
     }
@@ -155,34 +215,48 @@ impl Manner {
 }
 
 /// Goes off call if the other is on, on call if oneself is off. Answers with what was seen.
-async fn take_turn(txn: &Transaction, pair: i64, side: i64, manner: Manner) -> TxnResult<[bool; 2]> {
-    let seen = read(txn, pair, manner).await?;
+async fn take_turn(txn: &Transaction, turn: Turn) -> TxnResult<[Doctor; 2]> {
+    let Turn { number, pair, side, manner } = turn;
+    let wait = LockWait::Block { timeout: None };
+    let lock = LockSpec { mode: LockMode::Update, wait, absent_too: false };
+    let seen = match manner {
+        Manner::Plain => read(txn, pair, None).await?,
+        Manner::Locked => read(txn, pair, Some(lock)).await?,
+        Manner::Checked => {
+            let mine = decode(get(txn, &doctor(pair, side), None).await?)?;
+            let key = doctor(pair, 1 - side);
+            let found = txn.get_many(&[key], Some(lock), Visible::Everything, true).await?;
+            let other = decode(found.into_iter().next().flatten())?;
+            if side == 0 { [mine, other] } else { [other, mine] }
+        }
+    };
     let (mine, other) = (seen[side as usize], seen[1 - side as usize]);
-    if !mine {
-        txn.put(doctor(pair, side), Some(state(true)), false)?;
-    } else if other {
-        txn.put(doctor(pair, side), Some(state(false)), false)?;
+    if !mine.is_on || other.is_on {
+        let changed = Doctor { is_on: !mine.is_on, turn: number };
+        txn.put(doctor(pair, side), Some(changed.encode()), false)?;
     }
     Ok(seen)
 }
 
-async fn read(txn: &Transaction, pair: i64, manner: Manner) -> TxnResult<[bool; 2]> {
+async fn read(txn: &Transaction, pair: i64, lock: Option<LockSpec>) -> TxnResult<[Doctor; 2]> {
     let keys = [doctor(pair, 0), doctor(pair, 1)];
-    let wait = LockWait::Block { timeout: None };
-    let lock = LockSpec { mode: LockMode::Update, wait, absent_too: false };
-    let found = match manner {
-        Manner::Plain => txn.get_many(&keys, None, Visible::EarlierStatements, false).await?,
-        Manner::Locked => txn.get_many(&keys, Some(lock), Visible::EarlierStatements, false).await?,
-        Manner::Checked => txn.get_many(&keys, Some(lock), Visible::Everything, true).await?,
-    };
-    let is_on = |number: usize| found.get(number).cloned().flatten() == Some(state(true));
-    Ok([is_on(0), is_on(1)])
+    let mut found = txn.get_many(&keys, lock, Visible::EarlierStatements, false).await?.into_iter();
+    Ok([decode(found.next().flatten())?, decode(found.next().flatten())?])
 }
 
 fn doctor(pair: i64, side: i64) -> Key {
     row_key(DOCTORS, &[side, pair])
 }
 
-fn state(is_on: bool) -> Bytes {
-    Bytes::from_static(if is_on { b"on" } else { b"off" })
+impl Doctor {
+    fn encode(self) -> Bytes {
+        [&[u8::from(self.is_on)][..], &self.turn.to_be_bytes()].concat().into()
+    }
+}
+
+fn decode(row: Option<Bytes>) -> TxnResult<Doctor> {
+    let corrupt = || TxnError::Corrupt { what: format!("a doctor is {row:?}") };
+    let (is_on, turn) = row.as_deref().and_then(|row| row.split_first()).ok_or_else(corrupt)?;
+    let turn = u64::from_be_bytes(turn.try_into().map_err(|_| corrupt())?);
+    Ok(Doctor { is_on: *is_on == 1, turn })
 }

@@ -16,7 +16,7 @@
 
 use std::sync::Arc;
 
-use env::{hesitate, moment, probe};
+use env::{buggify, hesitate, moment, probe};
 use futures::stream::{FuturesUnordered, StreamExt};
 use keyspace::{Key, Span, Timestamp, TxnId};
 use rpc::range::{
@@ -337,6 +337,7 @@ impl Commit<'_> {
                 if env::sabotage("resolve_before_committed") {
                     return resolve::finish(&client, txn, &doubt.anchor, doubt.written, Some(at)).await;
                 }
+                hesitate!(&client.env, "hesitated_before_the_record", 0.02);
                 match record(&client, txn, &doubt.anchor, RecordOp::Commit { at, attempt }).await {
                     Ok(TxnState::Committed { at: written }) if written == at => {
                         moment!(&client.env, "record_committed");
@@ -445,6 +446,9 @@ impl<'a> SignsOfLife<'a> {
         let beat = self.beat.get_or_insert_with(|| {
             Box::pin(async move {
                 client.env.sleep(client.env.knobs().txn_heartbeat).await;
+                if buggify!(&client.env, "no_sign_of_life", 0.5) {
+                    std::future::pending::<()>().await;
+                }
                 record(client, txn, anchor, RecordOp::Heartbeat).await
             })
         });
