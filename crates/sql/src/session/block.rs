@@ -12,8 +12,8 @@ use txn::{Isolation, Savepoint, Transaction};
 use super::Notice;
 use super::advisory::AtSavepoint;
 use super::settings::{Active, Layers};
-use crate::catalog::UsedTables;
 use crate::catalog::ddl::AfterCommit;
+use crate::catalog::{Catalog, UsedTables};
 use crate::parse::ast::{IsolationLevel, TransactionMode};
 use crate::{SqlError, SqlResult};
 
@@ -53,11 +53,19 @@ pub(crate) struct AfterEnd {
 
 struct Mark {
     name: String,
-    settings: Layers,
     /// `None`: the transaction had not begun yet.
     savepoint: Option<Savepoint>,
     after_commit: AfterEnd,
-    advisory: AtSavepoint,
+    kept: Kept,
+}
+
+/// What the session keeps outside of the transaction, as it is at a savepoint.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    pub settings: Layers,
+    pub advisory: AtSavepoint,
+    /// With what the transaction had changed in it by then.
+    pub catalog: Option<Arc<Catalog>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,10 +186,10 @@ impl Block {
 
     // ---- savepoints ----
 
-    pub fn savepoint(&mut self, name: &str, settings: Layers, advisory: AtSavepoint) {
+    pub fn savepoint(&mut self, name: &str, kept: Kept) {
         let savepoint = self.open.as_ref().map(|open| open.txn.savepoint());
         let after_commit = self.after_commit.clone();
-        self.savepoints.push(Mark { name: name.to_owned(), settings, savepoint, after_commit, advisory });
+        self.savepoints.push(Mark { name: name.to_owned(), savepoint, after_commit, kept });
     }
 
     /// The savepoint and all after it are forgotten; what was done stays.
@@ -191,12 +199,13 @@ impl Block {
         Ok(())
     }
 
-    /// What was done since the savepoint is undone; the savepoint stays. Gives the settings and advisory locks to go back to.
-    pub async fn rollback_to(&mut self, name: &str) -> SqlResult<(Layers, AtSavepoint)> {
+    /// What was done since the savepoint is undone; the savepoint stays. Gives what the session is to
+    /// go back to.
+    pub async fn rollback_to(&mut self, name: &str) -> SqlResult<Kept> {
         let at = self.find(name)?;
         self.savepoints.truncate(at + 1);
         let mark = &self.savepoints[at];
-        let (settings, advisory) = (mark.settings.clone(), mark.advisory.clone());
+        let kept = mark.kept.clone();
         self.after_commit = mark.after_commit.clone();
         if let Some(open) = &self.open {
             match mark.savepoint {
@@ -210,7 +219,7 @@ impl Block {
             }
         }
         self.failed = false;
-        Ok((settings, advisory))
+        Ok(kept)
     }
 
     fn find(&self, name: &str) -> SqlResult<usize> {

@@ -7,7 +7,7 @@ use keyspace::Key;
 use txn::TxnError;
 
 use super::Session;
-use super::block::{self, Block, Modes, warning};
+use super::block::{self, Block, Kept, Modes, warning};
 use super::settings::{SettingId, Value};
 use crate::catalog::Catalog;
 use crate::exec::write::NamedKey;
@@ -154,7 +154,8 @@ impl Session {
     pub(super) async fn savepoint(&mut self, name: &str) -> SqlResult<()> {
         let settings = self.state.settings(|settings| settings.mark());
         let advisory = self.state.advisory.at_savepoint().await;
-        self.block_for("SAVEPOINT")?.savepoint(name, settings, advisory);
+        let catalog = self.catalog.clone();
+        self.block_for("SAVEPOINT")?.savepoint(name, Kept { settings, advisory, catalog });
         Ok(())
     }
 
@@ -164,13 +165,13 @@ impl Session {
 
     pub(super) async fn rollback_to(&mut self, name: &str) -> SqlResult<()> {
         let block = self.block_for("ROLLBACK TO SAVEPOINT")?;
-        let (settings, advisory) = block.rollback_to(name).await?;
+        let kept = block.rollback_to(name).await?;
         let depth = block.depth();
-        self.state.advisory.rollback_to(&self.server, &advisory).await?;
+        self.state.advisory.rollback_to(&self.server, &kept.advisory).await?;
         self.portals.retain(|_, portal| portal.depth() <= depth);
-        self.state.settings(|now| now.restore(settings));
-        // DDL since the savepoint is undone: the catalog is read anew.
-        self.forget_own_catalog();
+        self.state.settings(|now| now.restore(kept.settings));
+        // DDL since the savepoint is undone, and what was before it stays.
+        self.catalog = kept.catalog;
         Ok(())
     }
 
