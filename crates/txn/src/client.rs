@@ -78,6 +78,10 @@ impl TxnClient {
         TxnClient { shared: Arc::new(Client { env, oracle, router, metrics, scratch: None, budget: None }) }
     }
 
+    pub(crate) fn of(shared: Arc<Client>) -> TxnClient {
+        TxnClient { shared }
+    }
+
     /// Where write buffers go that outgrow [`env::Knobs::write_buffer_bytes`]. Without it such a transaction fails with
     /// [`TxnError::OutOfMemory`].
     pub fn with_scratch(mut self, scratch: Arc<dyn Scratch>) -> TxnClient {

@@ -5,6 +5,7 @@
 //! all keys in one range               one request: final versions, no intents, no record      one_range.rs
 //! several ranges                      prewrites in parallel, then the record, then the client  several.rs
 //!                                     is told, then the intents are resolved in the background
+//! much, into places of its own        transactions of their own, before any of the above       ahead.rs
 //! ```
 //!
 //! Whatever the way, a commit tries a number until a range refuses it for a reason that cannot go away
@@ -22,16 +23,17 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use keyspace::{Key, Timestamp};
+use keyspace::{Key, Span, Timestamp};
 use parking_lot::Mutex;
 use rpc::KvError;
 use rpc::range::{CommitRequest, LockedKey, Mutation, RangeBody, RangeReply, Writes};
 
-use crate::buffer::Write;
+use crate::buffer::{Batch, Write};
 use crate::route::{Route, Shardable};
 use crate::transaction::{Core, Phase};
 use crate::{Conflict, Isolation, Stamp, TxnError, TxnResult, release};
 
+mod ahead;
 mod one_range;
 mod several;
 
@@ -60,6 +62,7 @@ pub(crate) async fn commit(core: &Arc<Core>) -> TxnResult<Timestamp> {
             version_key: state.catalog_change.clone(),
             doubt: Mutex::new(None),
             applied_in: None,
+            dealt_with: Vec::new(),
         }
     };
     let outcome = commit.run().await;
@@ -87,6 +90,8 @@ struct Commit<'a> {
     doubt: Mutex<Option<several::Doubt>>,
     /// The range in which everything was applied at once; the transaction's locks there went with it.
     applied_in: Option<Arc<Route>>,
+    /// What is buffered in here is written already, or need not be; in key order.
+    dealt_with: Vec<Span>,
 }
 
 impl Commit<'_> {
@@ -97,6 +102,7 @@ impl Commit<'_> {
             metrics.commits_read_only.inc();
             return Ok(self.stamp.at);
         }
+        self.write_ahead().await?;
         if self.must_move_first() {
             self.move_on(None).await?;
         }
@@ -200,7 +206,20 @@ impl Commit<'_> {
             let value = if is_version { Some(self.stamp.at.0.to_be_bytes().to_vec().into()) } else { write.value };
             Mutation { key, value, changes_key: write.changes_key, must_be_absent: write.must_be_absent }
         };
-        self.core.state.lock().buffer.batch(from, REQUEST_BYTES_MAX, mutation)
+        let state = self.core.state.lock();
+        let mut batch = Batch::new(REQUEST_BYTES_MAX);
+        let mut from = from;
+        for done in self.dealt_with.iter().filter(|done| done.end > *from) {
+            let gap = Span::new(from.clone(), done.start.clone());
+            if !gap.is_empty()
+                && let Some(rest) = state.buffer.fill_batch(&gap, &mut batch, mutation)?
+            {
+                return Ok((batch.writes, Some(rest)));
+            }
+            from = &done.end;
+        }
+        let rest = state.buffer.fill_batch(&Span::new(from.clone(), Key::MAX), &mut batch, mutation)?;
+        Ok((batch.writes, rest))
     }
 
     /// The locks to validate, in key order. Keys that are written are left out where the snapshot vouches for them: only

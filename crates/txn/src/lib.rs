@@ -43,6 +43,7 @@ mod scan;
 
 mod lock_set;
 mod moving;
+mod owned;
 mod read_set;
 
 mod commit;
@@ -62,6 +63,7 @@ pub use rpc::range::{KeyValue, LockMode, LockSpec, LockWait};
 pub use client::{Isolation, TxnClient, TxnOptions};
 pub use error::{Conflict, TxnError, TxnResult};
 pub use oracle::{Oracle, SchemaGuard, Stamp};
+pub use owned::AheadRows;
 pub use route::Directory;
 pub use scan::{Scan, ScanSpec};
 pub use scratch::{MemoryScratch, Scratch, ScratchFile};

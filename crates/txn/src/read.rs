@@ -80,14 +80,14 @@ impl Core {
     ) -> TxnResult<(Timestamp, SmallVec<[(usize, Option<Bytes>); 1]>, Positions)> {
         let state = self.state.lock();
         let below = state.visible_below(visible);
-        if !state.buffer.shows_anything(below) {
+        if !state.buffer.shows_anything(below) && state.owned.is_empty() {
             return Ok((state.stamp.at, SmallVec::new(), (0..keys.len()).collect()));
         }
         let mut own = SmallVec::new();
         let mut ask = Positions::new();
         for (position, key) in keys.iter().enumerate() {
             let written = state.buffer.get(key, below)?;
-            if written.is_none() || locks {
+            if (written.is_none() || locks) && !state.owned.contains(key) {
                 ask.push(position);
             }
             if let Some(value) = written {

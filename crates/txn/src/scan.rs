@@ -100,6 +100,11 @@ impl Scan {
     // ---- asking ranges ----
 
     async fn fetch(&mut self, left: Span) -> TxnResult<()> {
+        if self.core.state.lock().owned.contains_span(&left) {
+            // No range has anything to add.
+            self.covered = Some(left);
+            return Ok(());
+        }
         let lock = self.core.fill_in(self.spec.lock)?;
         let mut patience = Patience::for_lock_waits(lock.is_some());
         let mut tries = 0;

@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 use crate::buffer::{Buffer, Write};
 use crate::client::Client;
 use crate::lock_set::LockSet;
+use crate::owned::{AheadRows, Owned};
 use crate::read_set::ReadSet;
 use crate::scan::{Scan, ScanSpec};
 use crate::{Conflict, Isolation, SchemaGuard, Stamp, TxnError, TxnResult, commit, release};
@@ -74,6 +75,8 @@ pub(crate) struct State {
     pub reads: ReadSet,
     /// Spans that nobody may have written to since this number, whatever the level; with the statement that says so.
     pub pins: Vec<(Sequence, Timestamp, Span)>,
+    /// Where nobody else reads or writes; see [`Transaction::own`].
+    pub owned: Owned,
     pub locks: LockSet,
     pub lock_timeout: Option<Duration>,
     pub guard: Option<Arc<dyn SchemaGuard>>,
@@ -104,6 +107,7 @@ impl State {
             buffer,
             reads: ReadSet::default(),
             pins: Vec::new(),
+            owned: Owned::default(),
             locks: LockSet::default(),
             lock_timeout,
             guard: None,
@@ -246,6 +250,15 @@ impl Transaction {
     pub fn pin(&self, span: Span) {
         let state = &mut *self.core.state.lock();
         state.pins.push((state.statement, state.stamp.at, span));
+    }
+
+    /// Nobody else can know of this span before the transaction has committed: the storage of a table that it creates,
+    /// a new index. What is there is what the transaction has buffered, so reads in the span ask no range, and locks there
+    /// are had for the asking.
+    ///
+    /// With `ahead` the commit may write what is in the span before anything else, as transactions of their own.
+    pub fn own(&self, span: Span, ahead: Option<AheadRows>) {
+        self.core.state.lock().owned.add(span, ahead);
     }
 
     /// Buffers a write: `None` deletes. `changes_key`: the row goes or a column of one of its keys changes (rule 20).

@@ -53,7 +53,7 @@ impl Binder<'_> {
         let (returning, fields) = self.returning(&insert.returning, Binder::table_scope(&table, alias, 0))?;
         let checks = self.checks(&table)?;
         let columns = shown(&table).map(|column| column.id).collect();
-        let node = Insert { table, input, columns, checks, on_conflict, returning };
+        let node = Insert { table, input, columns, checks, on_conflict, returning, only_index: None };
         Ok(Plan::new(Node::Insert(Box::new(node)), fields))
     }
 

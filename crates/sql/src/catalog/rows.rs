@@ -5,9 +5,11 @@
 //! | 1 version | `0` | commit number of the last change, 8 bytes big-endian |
 //! | 2 descriptor | kind, oid | the descriptor (format.rs) |
 //! | 3 name | class, parent, name | oid: what makes names unique, and what two creators of one name wait for each other on |
-//! | 4 dropped | storage id | what is to be cleared once the garbage floor is above the row's own number (rule 35) |
+//! | 4 dropped | storage id; index id, if it is only that | what is to be cleared once the garbage floor is above the row's own number (rule 35) |
 //! | 5 setting | name | a cluster setting's text |
 //! | 6 advisory | database, space, number | the holders of an advisory lock (session/advisory/record.rs) |
+//! | 7 ahead | 0, as in 4 | rows were written there ahead of a commit |
+//! | | 1, as in 4 | and that commit is done, or the rows are cleared; without it nobody will ever see them |
 //!
 //! Lower numbers than 100 are the catalog's; `placement` keeps its tables from 100 on.
 
@@ -16,12 +18,15 @@ use expr::Oid;
 use keyspace::encoding::{put_bytes, put_uint, take_bytes, take_uint};
 use keyspace::{IndexId, Key, Span, TableId, index_span};
 
+use txn::AheadRows;
+
 use super::DescriptorKind;
 
 const DESCRIPTOR: TableId = TableId(2);
 const NAME: TableId = TableId(3);
 const DROPPED: TableId = TableId(4);
 const SETTING: TableId = TableId(5);
+const AHEAD: TableId = TableId(7);
 
 /// Kinds of names; each has a space of its own below its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,9 +90,12 @@ pub fn parse_name_value(value: &[u8]) -> Option<Oid> {
     rest.is_empty().then_some(oid)
 }
 
-pub fn dropped_key(storage: TableId) -> Key {
+pub fn dropped_key(storage: TableId, index: Option<IndexId>) -> Key {
     let mut key = prefix(DROPPED);
     put_uint(&mut key, storage.0);
+    if let Some(index) = index {
+        put_uint(&mut key, index.0);
+    }
     key.into()
 }
 
@@ -99,10 +107,27 @@ pub fn dropped_value() -> Bytes {
     Bytes::from_static(&[FORMAT])
 }
 
-pub fn parse_dropped_key(key: &[u8]) -> Option<TableId> {
+/// A table's storage, or one index in it.
+pub fn parse_dropped_key(key: &[u8]) -> Option<(TableId, Option<IndexId>)> {
     let mut rest = key.strip_prefix(&prefix(DROPPED)[..])?;
     let storage = TableId(take_uint(&mut rest)?);
-    rest.is_empty().then_some(storage)
+    let index = if rest.is_empty() { None } else { Some(IndexId(take_uint(&mut rest)?)) };
+    rest.is_empty().then_some((storage, index))
+}
+
+/// See [`txn::Transaction::own`].
+pub fn ahead_rows(storage: TableId, index: Option<IndexId>) -> AheadRows {
+    let key = |kind| {
+        let mut key = prefix(AHEAD);
+        put_uint(&mut key, kind);
+        put_uint(&mut key, storage.0);
+        if let Some(index) = index {
+            put_uint(&mut key, index.0);
+        }
+        Key::from(key)
+    };
+    let note = (key(0), Bytes::from_static(&[FORMAT]));
+    AheadRows { note, claim: key(1), given_up: dropped_key(storage, index) }
 }
 
 pub fn setting_key(name: &str) -> Key {
@@ -141,11 +166,13 @@ mod tests {
         let key = descriptor_key(DescriptorKind::Relation, Oid(16_384));
         assert_eq!(parse_descriptor_key(&key), Some((DescriptorKind::Relation, Oid(16_384))));
         assert!(descriptor_span().contains(&key));
-        assert_eq!(parse_dropped_key(&dropped_key(TableId(1000))), Some(TableId(1000)));
+        for index in [None, Some(IndexId(2000))] {
+            assert_eq!(parse_dropped_key(&dropped_key(TableId(1000), index)), Some((TableId(1000), index)));
+        }
         assert_eq!(parse_name_value(&name_value(Oid(10))), Some(Oid(10)));
         let setting = (setting_key("gc.ttl"), setting_value("10min"));
         assert_eq!(parse_setting(&setting.0, &setting.1), Some(("gc.ttl".into(), "10min".into())));
-        for key in [key, name_key(NameClass::Role, Oid(0), "root"), setting.0, dropped_key(TableId(1))] {
+        for key in [key, name_key(NameClass::Role, Oid(0), "root"), setting.0, dropped_key(TableId(1), None)] {
             assert!(keyspace::system_span().contains(&key), "{key}");
         }
     }

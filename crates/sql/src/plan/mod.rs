@@ -334,6 +334,9 @@ pub struct Insert {
     pub on_conflict: Option<OnConflict>,
     /// Over the new row's visible columns (all columns of `RowLayout`); empty: no RETURNING.
     pub returning: Vec<Expr>,
+    /// The rows are there: only this index, which is new, gets its entries. `columns` are all live ones then, the hidden
+    /// row id among them.
+    pub only_index: Option<IndexId>,
 }
 
 /// In UPDATE, DELETE, ON CONFLICT and RETURNING a row of the target table is all its live columns in `attnum` order,

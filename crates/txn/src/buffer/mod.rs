@@ -270,26 +270,25 @@ impl Buffer {
         Ok(page)
     }
 
-    /// The newest write of each key from `from` on, in key order, until they come to `bytes_max`; and where to go on.
-    pub fn batch<T>(
+    /// Adds the newest write of each key in `span` to the batch, in key order, until it is full; answers with where to
+    /// go on.
+    pub fn fill_batch<T>(
         &self,
-        from: &Key,
-        bytes_max: usize,
+        span: &Span,
+        batch: &mut Batch<T>,
         mut form: impl FnMut(Key, Write) -> T,
-    ) -> TxnResult<(Vec<T>, Option<Key>)> {
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        let mut merge = Merge::over(self, &Span::new(from.clone(), Key::MAX), false)?;
+    ) -> TxnResult<Option<Key>> {
+        let mut merge = Merge::over(self, span, false)?;
         while let Some((key, versions)) = merge.next()? {
             let Some(write) = standing_for_all(versions) else { continue };
             let size = key.len() + write.value.as_ref().map_or(0, Bytes::len) + MUTATION_BYTES;
-            if bytes + size > bytes_max && !batch.is_empty() {
-                return Ok((batch, Some(key)));
+            if size > batch.bytes_left && !batch.writes.is_empty() {
+                return Ok(Some(key));
             }
-            bytes += size;
-            batch.push(form(key, write));
+            batch.bytes_left = batch.bytes_left.saturating_sub(size);
+            batch.writes.push(form(key, write));
         }
-        Ok((batch, None))
+        Ok(None)
     }
 
     fn counts(&self, version: &Version) -> bool {
@@ -298,6 +297,18 @@ impl Buffer {
 
     fn memory(&self, span: &Span) -> btree_map::Range<'_, Key, Versions> {
         self.keys.range::<Key, _>((Bound::Included(&span.start), Bound::Excluded(&span.end)))
+    }
+}
+
+/// Writes that go into one request. The first one goes in whatever its size.
+pub(crate) struct Batch<T> {
+    pub writes: Vec<T>,
+    bytes_left: usize,
+}
+
+impl<T> Batch<T> {
+    pub fn new(bytes_max: usize) -> Batch<T> {
+        Batch { writes: Vec::new(), bytes_left: bytes_max }
     }
 }
 

@@ -100,7 +100,9 @@ proptest! {
             check(&buffer, &model, below, &Span::all())?;
             check(&buffer, &model, below, &span)?;
         }
-        let (batch, rest) = buffer.batch(&Key::MIN, usize::MAX, |key, write| (key, write)).unwrap();
+        let mut batch = Batch::new(usize::MAX);
+        let rest = buffer.fill_batch(&Span::all(), &mut batch, |key, write| (key, write)).unwrap();
+        let batch = batch.writes;
         prop_assert_eq!(rest, None);
         let newest: Vec<_> = batch.into_iter().map(|(key, write)| (key, write.value)).collect();
         prop_assert_eq!(newest, buffer.page(&Span::all(), false, Sequence::MAX, usize::MAX).unwrap().entries);
@@ -122,7 +124,9 @@ fn one_write_stands_for_all() {
         assert_eq!(twice, Err(TxnError::KeyExists { key: k.clone() }));
         buffer.put(k.clone(), write(None, true, false), Sequence(3), Sequence(0)).unwrap();
         buffer.put(k.clone(), write(Some("back"), false, true), Sequence(4), Sequence(0)).unwrap();
-        let (batch, _) = buffer.batch(&Key::MIN, usize::MAX, |key, write| (key, write)).unwrap();
+        let mut batch = Batch::new(usize::MAX);
+        buffer.fill_batch(&Span::all(), &mut batch, |key, write| (key, write)).unwrap();
+        let batch = batch.writes;
         assert_eq!(batch, [(k, write(Some("back"), true, true))]);
     }
 }

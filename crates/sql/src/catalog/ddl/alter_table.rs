@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use expr::{Expr, Oid};
+use keyspace::IndexId;
 
 use super::constraints::{self, KeySpec};
 use super::create_table::{self, table_key};
@@ -54,6 +55,8 @@ pub(super) struct Alteration {
     is_empty: bool,
     /// The rows have to be written anew.
     must_rewrite: bool,
+    /// To be built, unless the rows are written again anyway.
+    new_indexes: Vec<IndexId>,
     /// New values of columns over the original's visible columns.
     values: BTreeMap<ColumnId, Expr>,
     /// Constraints and columns that rows which exist must be seen to obey.
@@ -67,6 +70,7 @@ impl Alteration {
             original,
             is_empty,
             must_rewrite: false,
+            new_indexes: Vec::new(),
             values: BTreeMap::new(),
             unchecked: BTreeSet::new(),
             unchecked_not_null: BTreeSet::new(),
@@ -307,11 +311,13 @@ impl Alteration {
 
     async fn add_key(&mut self, editor: &Editor<'_>, table: &mut TableDescriptor, spec: KeySpec<'_>) -> SqlResult<()> {
         let is_primary = spec.primary;
-        constraints::add_key(editor, table, spec).await?;
-        self.must_rewrite = true;
+        let id = constraints::add_key(editor, table, spec, !self.is_empty).await?;
         if is_primary {
+            self.must_rewrite = true;
             let key = table.indexes[0].columns.iter().map(|key| key.column);
             self.unchecked_not_null.extend(key);
+        } else {
+            self.new_indexes.push(id);
         }
         Ok(())
     }
@@ -429,7 +435,7 @@ impl Alteration {
         let must_copy = self.must_rewrite && !self.is_empty;
         if must_copy || has_new_form {
             editor.drop_storage(storage);
-            table.kind = RelationKind::Table { storage: editor.storage().await? };
+            table.kind = RelationKind::Table { storage: editor.table_storage().await? };
             if must_copy {
                 table.columns.iter_mut().for_each(|column| column.missing = None);
             }
@@ -443,6 +449,11 @@ impl Alteration {
                 self.check_not_null_before(editor, &table, column).await?;
             }
             rewrite::copy_rows(editor, &self.original, &table, &self.values).await?;
+        } else if !self.is_empty {
+            // (One may be gone again, by a later action of the same statement.)
+            for index in self.new_indexes.iter().filter(|id| table.index(**id).is_some()) {
+                rewrite::build_index(editor, &table, *index).await?;
+            }
         }
         self.check(editor, &table).await
     }

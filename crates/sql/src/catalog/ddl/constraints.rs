@@ -26,8 +26,13 @@ pub(super) struct KeySpec<'a> {
 }
 
 /// Adds the constraint with its index. A primary key becomes the index that holds the rows, in place of the one on the
-/// hidden row id; the caller moves rows that exist.
-pub(super) async fn add_key(editor: &Editor<'_>, table: &mut TableDescriptor, spec: KeySpec<'_>) -> SqlResult<IndexId> {
+/// hidden row id; if rows exist, the caller moves them, or builds the index.
+pub(super) async fn add_key(
+    editor: &Editor<'_>,
+    table: &mut TableDescriptor,
+    spec: KeySpec<'_>,
+    has_rows: bool,
+) -> SqlResult<IndexId> {
     if spec.deferral.deferrable {
         return Err(SqlError::not_supported("a deferrable unique constraint"));
     }
@@ -64,7 +69,7 @@ pub(super) async fn add_key(editor: &Editor<'_>, table: &mut TableDescriptor, sp
         set_primary(table, index);
         return Ok(IndexId::PRIMARY);
     }
-    index.id = next_index(table);
+    index.id = index_id(editor, table, has_rows).await?;
     let id = index.id;
     table.indexes.push(index);
     Ok(id)
@@ -80,10 +85,16 @@ fn set_primary(table: &mut TableDescriptor, index: IndexDescriptor) {
     table.next_index = table.next_index.max(IndexId(IndexId::PRIMARY.0 + 1));
 }
 
-pub(super) fn next_index(table: &mut TableDescriptor) -> IndexId {
+/// The id of a new index. Where rows exist it is one that no other index, not even one whose CREATE INDEX failed, ever
+/// has: entries are then written ahead of the commit. Otherwise a small number will do, and makes short keys.
+pub(super) async fn index_id(editor: &Editor<'_>, table: &mut TableDescriptor, has_rows: bool) -> SqlResult<IndexId> {
     let id = table.next_index.max(IndexId(IndexId::PRIMARY.0 + 1));
+    // The two kinds do not meet: storage ids begin there.
+    if has_rows || id.0 >= keyspace::FIRST_USER_TABLE.0 {
+        return Ok(IndexId(editor.storage().await?.0));
+    }
     table.next_index = IndexId(id.0 + 1);
-    id
+    Ok(id)
 }
 
 fn key_columns(table: &TableDescriptor, names: &[&str], what: &str) -> SqlResult<Vec<ColumnId>> {

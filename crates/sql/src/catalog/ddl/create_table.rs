@@ -55,7 +55,7 @@ pub(super) async fn start(
     }
     editor.check_free(schema, name)?;
     editor.rely_on((DescriptorKind::Schema, schema));
-    let kind = RelationKind::Table { storage: editor.storage().await? };
+    let kind = RelationKind::Table { storage: editor.table_storage().await? };
     let mut table = TableDescriptor::empty(editor.oid().await?, editor.database(), schema, name, kind);
     table.owner = editor.cx.user;
     Ok(Some(table))
@@ -79,7 +79,7 @@ async fn add_constraints(
         for element in elements {
             for spec in key_specs(element).into_iter().filter(|spec| spec.primary == primary) {
                 if !repeats_key(table, &spec) {
-                    constraints::add_key(editor, table, spec).await?;
+                    constraints::add_key(editor, table, spec, false).await?;
                 }
             }
         }
@@ -285,7 +285,7 @@ async fn copy_index(
     if index.constraint.is_some() {
         let (primary, deferral) = (index.primary, Default::default());
         let spec = KeySpec { name: None, primary, columns, include, nulls_not_distinct: false, deferral };
-        constraints::add_key(editor, table, spec).await?;
+        constraints::add_key(editor, table, spec, false).await?;
         return Ok(());
     }
     let joined = names::join_columns(columns.iter().copied());
@@ -294,7 +294,7 @@ async fn copy_index(
     let mut copy = index.clone();
     copy.oid = editor.oid().await?;
     copy.name = name;
-    copy.id = constraints::next_index(table);
+    copy.id = constraints::index_id(editor, table, false).await?;
     for key in &mut copy.columns {
         key.column = same_columns(source, table, &[key.column])[0];
     }

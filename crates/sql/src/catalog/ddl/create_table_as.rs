@@ -31,7 +31,15 @@ pub(super) async fn create(editor: &mut Editor<'_>, create: &CreateTableAs) -> S
         return Ok("CREATE TABLE AS".into());
     }
     editor.flush().await?;
-    let insert = Insert { table, input: query, columns, checks: Vec::new(), on_conflict: None, returning: Vec::new() };
+    let insert = Insert {
+        table,
+        input: query,
+        columns,
+        checks: Vec::new(),
+        on_conflict: None,
+        returning: Vec::new(),
+        only_index: None,
+    };
     let plan = Plan { node: Node::Insert(Box::new(insert)), fields: Vec::new(), rows: 0.0, cost: 0.0 };
     let count = editor.cx.host.run(&editor.snapshot(), &plan, &mut |_| Ok(())).await?;
     Ok(format!("SELECT {count}"))

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use expr::Oid;
+use keyspace::IndexId;
 
 use super::dependencies::{Dependents, Kind, Object, describe};
 use super::editor::{Editor, shown};
@@ -288,6 +289,9 @@ fn reduce(editor: &mut Editor<'_>, oid: Oid, losses: &Losses) {
     };
     for index in old.named_indexes().filter(|index| lost_index(index)) {
         remove_comment(editor, index.oid, None);
+        if let Some(storage) = old.storage().filter(|_| index.id != IndexId::PRIMARY) {
+            editor.drop_index(storage, index.id);
+        }
     }
     for constraint in &losses.constraints {
         remove_comment(editor, *constraint, None);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use expr::casts::CastContext;
 use expr::{Datum, Expr, Oid, SqlType, types};
-use keyspace::{Key, TableId, catalog_version_key};
+use keyspace::{IndexId, Key, TableId, catalog_version_key, index_span, table_span};
 use txn::{LockMode, LockSpec, LockWait, Visible};
 
 use super::dependencies::Dependents;
@@ -57,6 +57,18 @@ impl<'a> Editor<'a> {
 
     pub async fn storage(&self) -> SqlResult<TableId> {
         Ok(self.cx.ids.storage().await?)
+    }
+
+    /// A place for a table's rows that nobody else can know before the transaction has committed.
+    pub async fn table_storage(&self) -> SqlResult<TableId> {
+        let storage = self.storage().await?;
+        self.cx.txn.own(table_span(storage), Some(rows::ahead_rows(storage, None)));
+        Ok(storage)
+    }
+
+    /// Nobody else can know the id of this index before the transaction has committed.
+    pub fn own_index(&self, storage: TableId, index: IndexId) {
+        self.cx.txn.own(index_span(storage, index), Some(rows::ahead_rows(storage, Some(index))));
     }
 
     // ---- deciding ----
@@ -152,7 +164,12 @@ impl<'a> Editor<'a> {
 
     /// The rows under a storage id are no longer reachable (rule 35).
     pub fn drop_storage(&mut self, storage: TableId) {
-        self.write(rows::dropped_key(storage), Some(rows::dropped_value()));
+        self.write(rows::dropped_key(storage, None), Some(rows::dropped_value()));
+    }
+
+    /// The same for the entries of one index of a table that stays.
+    pub fn drop_index(&mut self, storage: TableId, index: IndexId) {
+        self.write(rows::dropped_key(storage, Some(index)), Some(rows::dropped_value()));
     }
 
     pub fn after_commit(&mut self, action: AfterCommit) {

@@ -1,9 +1,7 @@
 //! CREATE INDEX.
 //!
-//! Built within the transaction: the rows that exist are written again with the new index's entries. (An index that is
-//! added online goes through [`IndexState::WriteOnly`]; who writes rows keeps such an index up already.)
-
-use std::collections::BTreeMap;
+//! Built within the transaction: every row that exists gets an entry. (An index that is added online goes through
+//! [`IndexState::WriteOnly`]; who writes rows keeps such an index up already.)
 
 use super::editor::no_relation;
 use super::{Editor, constraints, names, rename, rewrite};
@@ -29,19 +27,13 @@ pub(super) async fn create(editor: &mut Editor<'_>, create: &CreateIndex) -> Sql
         return Err(SqlError::new("42P07", message));
     }
     let mut table = TableDescriptor::clone(&old);
-    let index = describe(editor, &mut table, create).await?;
+    let is_empty = rewrite::is_empty(editor, &old).await?;
+    let index = describe(editor, &mut table, create, !is_empty).await?;
+    let id = index.id;
     table.indexes.push(index);
     editor.lock((DescriptorKind::Relation, old.oid));
-    if rewrite::is_empty(editor, &old).await? {
-        editor.save_table(table);
-        return Ok(());
-    }
-    let RelationKind::Table { storage } = old.kind else { unreachable!("looked at above") };
-    editor.drop_storage(storage);
-    table.kind = RelationKind::Table { storage: editor.storage().await? };
-    table.columns.iter_mut().for_each(|column| column.missing = None);
     let table = editor.save_table(table);
-    rewrite::copy_rows(editor, &old, &table, &BTreeMap::new()).await
+    if is_empty { Ok(()) } else { rewrite::build_index(editor, &table, id).await }
 }
 
 fn check_supported(create: &CreateIndex) -> SqlResult<()> {
@@ -66,6 +58,7 @@ async fn describe(
     editor: &Editor<'_>,
     table: &mut TableDescriptor,
     create: &CreateIndex,
+    has_rows: bool,
 ) -> SqlResult<IndexDescriptor> {
     let columns = create.columns.iter().map(|element| key(table, element)).collect::<SqlResult<Vec<_>>>()?;
     let include: Vec<&str> = create.include.iter().map(Name::as_str).collect();
@@ -80,7 +73,7 @@ async fn describe(
         }
     };
     Ok(IndexDescriptor {
-        id: constraints::next_index(table),
+        id: constraints::index_id(editor, table, has_rows).await?,
         oid: editor.oid().await?,
         name,
         unique: create.unique,

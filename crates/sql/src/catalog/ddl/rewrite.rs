@@ -2,7 +2,8 @@
 //!
 //! A rewrite is a plan like any other: the rows of the table as it was, inserted into the table as it is to be, under a new
 //! storage id. So every index gets its entries, every key is found unique, and nothing has to be known here of how
-//! rows are stored. Whoever still reads at an earlier number finds the old rows under the old id.
+//! rows are stored. Whoever still reads at an earlier number finds the old rows under the old id. A new index alone is
+//! built the same way, from an INSERT that writes its entries only.
 
 use std::collections::BTreeMap;
 
@@ -57,12 +58,31 @@ pub(super) async fn copy_rows(
     }
     let fields = new.visible_columns().map(field).collect();
     let input = plan(Node::Project { input: Box::new(scan(old, None)), exprs }, fields);
-    let insert =
-        Insert { table: new.clone(), input, columns, checks: Vec::new(), on_conflict: None, returning: Vec::new() };
+    insert(editor, new, input, columns, None).await
+}
+
+/// Gives every row of `table` its entry in the index, which is among its indexes already, and new.
+pub(super) async fn build_index(editor: &mut Editor<'_>, table: &Table, index: IndexId) -> SqlResult<()> {
+    let storage = table.storage().expect("an index is built on a table");
+    editor.own_index(storage, index);
+    let columns: Vec<&ColumnDescriptor> = table.visible_columns().chain(table.row_id()).collect();
+    let ids = columns.iter().map(|column| column.id).collect();
+    insert(editor, table, scan_of(table, &columns, None), ids, Some(index)).await
+}
+
+async fn insert(
+    editor: &mut Editor<'_>,
+    table: &Table,
+    input: Plan,
+    columns: Vec<ColumnId>,
+    only_index: Option<IndexId>,
+) -> SqlResult<()> {
+    let (checks, on_conflict, returning) = (Vec::new(), None, Vec::new());
+    let insert = Insert { table: table.clone(), input, columns, checks, on_conflict, returning, only_index };
     let insert = plan(Node::Insert(Box::new(insert)), Vec::new());
     editor.flush().await?;
     let result = editor.cx.host.run(&editor.snapshot(), &insert, &mut |_| Ok(())).await;
-    result.map(|_| ()).map_err(|error| as_build_error(error, new))
+    result.map(|_| ()).map_err(|error| as_build_error(error, table))
 }
 
 /// What INSERT says of a duplicate, as building an index says it.
@@ -193,18 +213,21 @@ async fn first_row(editor: &Editor<'_>, rows: Plan) -> SqlResult<Option<expr::Ro
 }
 
 fn scan(table: &Table, filter: Option<Expr>) -> Plan {
-    let columns = table.visible_columns().map(|column| column.id).collect();
+    scan_of(table, &table.visible_columns().collect::<Vec<_>>(), filter)
+}
+
+fn scan_of(table: &Table, columns: &[&ColumnDescriptor], filter: Option<Expr>) -> Plan {
     let node = Scan {
         table: table.clone(),
         index: IndexId::PRIMARY,
-        columns,
+        columns: columns.iter().map(|column| column.id).collect(),
         ranges: KeyRanges::All,
         filter,
         reverse: false,
         limit_hint: None,
         lock: None,
     };
-    plan(Node::Scan(node), table.visible_columns().map(field).collect())
+    plan(Node::Scan(node), columns.iter().map(|column| field(column)).collect())
 }
 
 fn field(column: &ColumnDescriptor) -> Field {

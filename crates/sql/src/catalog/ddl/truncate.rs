@@ -17,7 +17,7 @@ pub(super) async fn truncate(editor: &mut Editor<'_>, truncate: &Truncate) -> Sq
         let RelationKind::Table { storage } = table.kind else { unreachable!("targets are tables") };
         let mut emptied = TableDescriptor::clone(table);
         editor.drop_storage(storage);
-        emptied.kind = RelationKind::Table { storage: editor.storage().await? };
+        emptied.kind = RelationKind::Table { storage: editor.table_storage().await? };
         editor.save_table(emptied);
         if truncate.restart_identity {
             restart_sequences(editor, table.oid).await?;

@@ -46,14 +46,20 @@ impl<'p> Insert<'p> {
 }
 
 impl Work {
+    /// A table row: the values at their places, NULL elsewhere.
+    fn place(&self, values: Row) -> Row {
+        let mut row = vec![Datum::Null; self.writer.format.columns.len()];
+        for (place, value) in self.places.iter().zip(values) {
+            row[*place] = value;
+        }
+        row
+    }
+
     /// Table rows from input rows, checked.
     async fn complete(&self, ctx: &Context, node: &plan::Insert, input: Vec<Row>) -> SqlResult<Vec<Row>> {
         let mut rows = Vec::with_capacity(input.len());
         for values in input {
-            let mut row = vec![Datum::Null; self.writer.format.columns.len()];
-            for (place, value) in self.places.iter().zip(values) {
-                row[*place] = value;
-            }
+            let mut row = self.place(values);
             self.writer.identify(ctx, &mut row);
             self.writer.check_row(ctx, &row, &node.checks).await?;
             rows.push(row);
@@ -74,6 +80,12 @@ impl Operator for Insert<'_> {
         };
         while let Some(input) = self.input.next(ctx).await? {
             ctx.check_cancelled()?;
+            if let Some(index) = self.node.only_index {
+                let rows: Vec<Row> = input.into_iter().map(|values| work.place(values)).collect();
+                work.writer.add_to_index(ctx, index, &rows).await?;
+                self.changed += rows.len() as u64;
+                continue;
+            }
             let rows = work.complete(ctx, self.node, input).await?;
             let rows = match &mut work.conflicts {
                 None => {

@@ -21,14 +21,15 @@ use std::sync::atomic::Ordering;
 pub(crate) use delete::Delete;
 use expr::{Datum, Row};
 pub(crate) use insert::Insert;
-use keyspace::{Key, TxnId};
+use keyspace::{IndexId, Key, TxnId};
+use smallvec::SmallVec;
 pub(crate) use update::{Update, update_lock};
 
 use self::foreign_key::ForeignKeys;
 use super::Context;
 use super::row_format::{IndexFormat, TableFormat};
-use crate::SqlResult;
 use crate::catalog::Table;
+use crate::{SqlError, SqlResult};
 
 /// Writes rows of one table. Rows are table rows: the live columns in their order, the hidden row id last.
 pub(crate) struct Writer {
@@ -70,13 +71,27 @@ impl Writer {
 
     /// Writes new rows whose constraints have been checked, apart from uniqueness and foreign keys.
     pub async fn insert(&self, ctx: &Context, rows: &[Row], foreign: &mut ForeignKeys) -> SqlResult<()> {
-        unique::check_new(ctx, self, rows).await?;
+        let unique: SmallVec<[&IndexFormat; 4]> = self.unique_indexes().collect();
+        unique::check_new(ctx, self, &unique, rows).await?;
         for row in rows {
             for index in &self.format.indexes {
                 ctx.txn().put(index.key_of(row)?, Some(index.value_of(row)), false)?;
             }
         }
         foreign.inserted(ctx, self, rows).await
+    }
+
+    /// Entries of rows that exist in an index that is new.
+    pub async fn add_to_index(&self, ctx: &Context, id: IndexId, rows: &[Row]) -> SqlResult<()> {
+        let index = self.format.indexes.iter().find(|index| index.id == id);
+        let index = index.ok_or_else(|| SqlError::new("XX000", "the index that is built is not there"))?;
+        if index.unique {
+            unique::check_new(ctx, self, std::slice::from_ref(&index), rows).await?;
+        }
+        for row in rows {
+            ctx.txn().put(index.key_of(row)?, Some(index.value_of(row)), false)?;
+        }
+        Ok(())
     }
 
     /// Replaces rows, which are locked: `(old, new)`.

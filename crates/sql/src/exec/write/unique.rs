@@ -24,10 +24,10 @@ struct Claim<'a> {
 }
 
 /// 23505 if one of the new rows has a key that is taken, or two of them have the same.
-pub(super) async fn check_new(ctx: &Context, writer: &Writer, rows: &[Row]) -> SqlResult<()> {
+pub(super) async fn check_new(ctx: &Context, writer: &Writer, indexes: &[&IndexFormat], rows: &[Row]) -> SqlResult<()> {
     let mut claims = BTreeMap::new();
     for row in rows {
-        for index in writer.unique_indexes() {
+        for index in indexes {
             claim(ctx, writer, &mut claims, index, row)?;
         }
     }
