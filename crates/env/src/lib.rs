@@ -23,7 +23,7 @@ pub use buggify::{BUGGIFIED, BuggifyPlace, MOMENTS, MomentPlace, buggified, mome
 pub use knobs::Knobs;
 pub use metrics::{Counter, Gauge, Histogram, Metrics};
 pub use os::Os;
-pub use probe::{PROBES, ProbePlace, probe_hits};
+pub use probe::{PROBES, ProbePlace, probe_hits, sabotage_reached};
 pub use sabotage::sabotage;
 #[cfg(feature = "sabotage")]
 pub use sabotage::set_sabotage;

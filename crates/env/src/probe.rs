@@ -56,6 +56,7 @@ pub const PROBES: &[&str] = &[
     "a_share_was_divided_again",
     "aborted_an_expired_transaction",
     "an_intent_older_than_the_garbage_floor",
+    "an_outcome_below_the_garbage_floor",
     "one_range_commit_was_fenced",
     "outcome_decided_in_the_background",
     "recovered_a_staging_transaction",
@@ -156,6 +157,12 @@ const fn are_equal(a: &[u8], b: &[u8]) -> bool {
 /// Every probe of [`PROBES`] with how often it was reached in this process, never included.
 pub fn probe_hits() -> Vec<(&'static str, u64)> {
     PROBES.iter().zip(&HITS).map(|(name, count)| (*name, count.load(Ordering::Relaxed))).collect()
+}
+
+/// How often a guard that is taken away was missing in this process ([`crate::sabotage`]).
+pub fn sabotage_reached() -> u64 {
+    let place = PROBES_ELSEWHERE.iter().position(|name| *name == "sabotage_reached");
+    place.map_or(0, |place| HITS_ELSEWHERE[place].load(Ordering::Relaxed))
 }
 
 #[cfg(test)]

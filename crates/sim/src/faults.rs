@@ -52,7 +52,7 @@ pub enum Fault {
 
 impl Fault {
     /// From which the next one is drawn.
-    pub const ALL: [Fault; 19] = [
+    pub const ALL: [Fault; 21] = [
         Fault::Crash,
         Fault::CrashAll,
         Fault::Pause,
@@ -67,11 +67,13 @@ impl Fault {
         Fault::ClockStep,
         Fault::MoveLeader,
         Fault::Split,
+        Fault::Split,
         // More than once: it is what finds most.
         Fault::Ambush,
         Fault::Ambush,
         Fault::Ambush,
         Fault::Ambush,
+        Fault::ElectionStorm,
         Fault::ElectionStorm,
     ];
 }
@@ -200,12 +202,12 @@ impl Saboteur {
             }
             Fault::MoveLeader => self.move_leader(node, random).await,
             Fault::Split => {
-                if random.chance(0.5) {
+                if random.chance(0.7) {
                     // So that it takes a while until all have applied it.
-                    let delay_max = Duration::from_millis(random.between(10, 150));
+                    let delay_max = Duration::from_millis(random.between(20, 200));
                     self.cluster.network().set_faults(LinkFaults { delay_max, ..LinkFaults::default() });
                 }
-                for _ in 0..random.between(1, 4) {
+                for _ in 0..random.between(2, 6) {
                     self.split(node, random).await;
                     self.last(random, 0, 300).await;
                 }

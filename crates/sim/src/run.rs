@@ -224,6 +224,7 @@ impl Run {
         }
         self.audit().await;
         self.look();
+        self.check_defects();
         if let Some(survey) = self.cluster.survey() {
             check_tiling(&self.world, &survey);
         }
@@ -249,6 +250,16 @@ impl Run {
             }
         }
         true
+    }
+
+    /// No disk has lost or spoilt anything that it had promised to keep, so every replica has to be of use.
+    fn check_defects(&self) {
+        for (number, node) in self.cluster.nodes() {
+            for (range, replica, why) in node.store().defects() {
+                let what = format!("{range} {replica} on node {} is out of use: {why}", number + 1);
+                self.world.violation("no_defect", what);
+            }
+        }
     }
 
     async fn compare(&self) {

@@ -108,6 +108,11 @@ impl Patience {
         Patience { waits, ..Patience::new() }
     }
 
+    /// Has no request been sent whose answer did not come, or was no answer?
+    pub fn is_fresh(&self) -> bool {
+        self.tries == 0
+    }
+
     /// Pauses; `false` when it has been too long.
     async fn pause(&mut self, env: &Env) -> bool {
         let now = env.now();

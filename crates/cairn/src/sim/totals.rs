@@ -97,6 +97,9 @@ impl Totals {
         print_coverage("rare paths", &env::probe_hits());
         print_coverage("rare choices", &env::buggified());
         print_coverage("moments struck", &env::moments_struck());
+        if env::sabotage_reached() > 0 {
+            println!("the guard was missing {} times", env::sabotage_reached());
+        }
         let (simulated, took) = (self.simulated.as_secs_f64() * f64::from(runs_per_seed), took.as_secs_f64());
         println!(
             "{:.1} simulated hours ({runs_per_seed} runs of each seed) in {took:.0} s: {:.1} simulated seconds per second",

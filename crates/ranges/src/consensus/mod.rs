@@ -499,6 +499,11 @@ impl Consensus {
         !self.raft.raft.prs().conf().to_conf_state().voters_outgoing.is_empty()
     }
 
+    /// May this replica lead, and does it know of nobody who does?
+    pub fn misses_a_leader(&self) -> bool {
+        self.raft.raft.promotable() && self.raft.raft.leader_id == raft::INVALID_ID
+    }
+
     /// Is a leader transfer under way?
     pub fn is_transferring(&self) -> bool {
         self.raft.raft.lead_transferee.is_some()

@@ -147,7 +147,11 @@ impl Evaluation<'_> {
     /// # Errors
     /// `TxnCommitted` where a version of the transaction itself is found; the conflicts of [`KvError`].
     pub fn check_writes(&self, snapshot: &dyn Snapshot, writes: &Writes, skip: impl Fn(&Key) -> bool) -> KvResult<()> {
-        self.replica.check_floor(writes.txn.start())?;
+        if let Err(below) = self.replica.check_floor(writes.txn.start()) {
+            // What is found of an earlier copy of the request is true; what is not may have been collected (rule 7).
+            let committed = self.committed_before(snapshot, writes)?;
+            return Err(committed.map_or(below, |at| KvError::TxnCommitted { at }));
+        }
         let mut pushed: Option<(Key, Timestamp)> = None;
         let mut push = |key: &Key, above: Timestamp| {
             if pushed.as_ref().is_none_or(|(_, known)| *known < above) {

@@ -488,7 +488,7 @@ impl LogLoop {
         let idle = peer.consensus.is_leader() && peer.consensus.is_sole_voter() && peer.consensus.peers().is_empty();
         if !idle {
             let mut outcome = peer.tick(&mut |bound| env.random_below(bound));
-            if !peer.consensus.is_leader() && outcome.is_ok() && buggify!(&env, "campaigns_early", 0.03) {
+            if peer.consensus.misses_a_leader() && outcome.is_ok() && buggify!(&env, "campaigns_early", 0.1) {
                 outcome = peer.consensus.campaign();
             }
             if let Err(defect) = outcome {

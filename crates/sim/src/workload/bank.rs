@@ -76,7 +76,8 @@ impl Bank {
     /// More of them, for splits in the middle of everything.
     pub fn more_split_keys(&self) -> Vec<Key> {
         let accounts = (1..self.accounts).map(account_key);
-        let clients = (0..4).flat_map(|client| [row_key(JOURNAL, &[client]), row_key(JOURNAL, &[client, 100])]);
+        let places = [0, 30, 60, 100, 150, 200];
+        let clients = (0..4).flat_map(|client| places.map(|place| row_key(JOURNAL, &[client, place])));
         accounts.chain(clients).collect()
     }
 

@@ -41,6 +41,11 @@ impl Commit<'_> {
                     self.move_on(Some(refused)).await?;
                     mutations = self.batch(&Key::MIN)?.0;
                 }
+                // An earlier copy of the request may have committed before the floor passed it (rule 7).
+                Err(error @ KvError::BelowGarbageFloor { .. }) if !patience.is_fresh() => {
+                    env::probe!("an_outcome_below_the_garbage_floor");
+                    return Err(TxnError::OutcomeUnknown { why: error.to_string() });
+                }
                 Err(error) => return self.after_failure(&first, error).await.map(Some),
             }
         }
