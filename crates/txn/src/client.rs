@@ -100,7 +100,7 @@ impl TxnClient {
     }
 
     pub async fn begin(&self, options: TxnOptions) -> TxnResult<Transaction> {
-        let fresh = self.shared.oracle.fresh().await?;
+        let fresh = self.shared.fresh().await?;
         let stamp = match options.as_of {
             None => fresh,
             Some(at) if at < fresh.at => Stamp { at, catalog: Timestamp::ZERO, unsettled: true },
@@ -166,6 +166,12 @@ impl TxnClient {
 }
 
 impl Client {
+    /// A number for a transaction.
+    pub async fn fresh(&self) -> TxnResult<Stamp> {
+        self.metrics.numbers.inc();
+        self.oracle.fresh().await
+    }
+
     fn buffer(&self) -> Buffer {
         Buffer::new(self.env.knobs().write_buffer_bytes, self.scratch.clone(), self.budget.as_ref())
     }

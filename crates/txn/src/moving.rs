@@ -17,7 +17,7 @@ use crate::{Isolation, Stamp, TxnError, TxnResult};
 impl Core {
     /// A number fetched now, at which the schema that was used still holds.
     pub async fn fresh_stamp(&self) -> TxnResult<Stamp> {
-        let stamp = self.client.oracle.fresh().await?;
+        let stamp = self.client.fresh().await?;
         let (old, guard) = {
             let state = self.state.lock();
             (state.stamp, state.guard.clone())
@@ -36,7 +36,7 @@ impl Core {
     /// change under it: each statement is bound anew.
     pub async fn move_statement(&self) -> TxnResult<()> {
         let has_writes = !self.state.lock().buffer.is_empty();
-        let stamp = if has_writes { self.fresh_stamp().await? } else { self.client.oracle.fresh().await? };
+        let stamp = if has_writes { self.fresh_stamp().await? } else { self.client.fresh().await? };
         self.state.lock().stamp = stamp;
         Ok(())
     }

@@ -230,7 +230,7 @@ impl Core {
 
     /// A number issued now, for a constraint check; the transaction commits above it.
     pub(crate) async fn fresh_number_for_check(&self) -> TxnResult<Timestamp> {
-        let at = self.client.oracle.fresh().await?.at;
+        let at = self.client.fresh().await?.at;
         self.state.lock().raise_commit_floor(at);
         Ok(at)
     }

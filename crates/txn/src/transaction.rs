@@ -325,7 +325,7 @@ impl Transaction {
         if self.core.isolation != Isolation::Serializable {
             return Ok(());
         }
-        let now = self.core.client.oracle.fresh().await?;
+        let now = self.core.client.fresh().await?;
         self.core.refresh(now.at).await
     }
 

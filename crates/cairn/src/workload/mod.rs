@@ -2,6 +2,8 @@
 
 mod bank;
 mod recorded;
+mod session;
+mod shop;
 
 use clap::Subcommand;
 use recorded::Name;
@@ -40,6 +42,8 @@ enum Action {
 enum Init {
     /// Accounts and a ledger
     Bank(bank::InitArguments),
+    /// Items, customers, orders and payments
+    Shop(shop::InitArguments),
     /// Lists, for transactions of reads and appends
     Append(recorded::InitArguments),
     /// Single values
@@ -64,6 +68,8 @@ enum Init {
 enum Run {
     /// Transfers: no money is made or lost, every acknowledged transfer is in the ledger
     Bank(bank::RunArguments),
+    /// A flash sale: nothing is oversold, nothing is paid twice, sums are exact
+    Shop(shop::RunArguments),
     /// Transactions of reads of lists and appends to them: strict serializability. The one that sees most
     #[command(after_help = recorded::HELP)]
     Append(recorded::AppendArguments),
@@ -113,6 +119,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
 async fn init(workload: Init) -> Result<(), Failure> {
     let (name, arguments) = match workload {
         Init::Bank(arguments) => return bank::init(arguments).await,
+        Init::Shop(arguments) => return shop::init(arguments).await,
         Init::Append(arguments) => (Name::Append, arguments),
         Init::Register(arguments) => (Name::Register, arguments),
         Init::Set(arguments) => (Name::Set, arguments),
@@ -129,6 +136,7 @@ async fn init(workload: Init) -> Result<(), Failure> {
 async fn run_one(workload: Run) -> Result<(), Failure> {
     let (name, arguments) = match workload {
         Run::Bank(arguments) => return bank::run(arguments).await,
+        Run::Shop(arguments) => return shop::run(arguments).await,
         Run::Append(arguments) => return recorded::run_append(arguments).await,
         Run::Register(arguments) => (Name::Register, arguments),
         Run::Set(arguments) => (Name::Set, arguments),

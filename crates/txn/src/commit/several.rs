@@ -221,6 +221,7 @@ impl Commit<'_> {
 
     async fn prewrite(&self, anchor: &Key, share: Routed) -> (Routed, KvResult<Sent>) {
         let (route, share, mut patience) = share;
+        self.core.client.metrics.intents.inc_by(share.mutations.len() as u64);
         let request = || {
             let writes = self.writes(share.mutations.clone(), share.locked.clone());
             RangeBody::Prewrite(PrewriteRequest { writes, anchor: anchor.clone(), stage: share.stage.clone() })

@@ -6,8 +6,8 @@ use checker::append::{Generator, Sizes, Step, Txn};
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use super::session::{Ended, Session, Stop};
 use super::{Isolation, Workload};
+use crate::workload::session::{Ended, Session, Stop};
 
 pub struct Append {
     pub isolation: Isolation,

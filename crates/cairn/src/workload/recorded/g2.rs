@@ -5,7 +5,7 @@ use checker::load::Skews;
 use rand::rngs::StdRng;
 
 use super::Workload;
-use super::session::{Ended, READ_ONLY, SERIALIZABLE, Session, Stop, numbers};
+use crate::workload::session::{Ended, READ_ONLY, SERIALIZABLE, Session, Stop, numbers};
 
 pub struct G2;
 

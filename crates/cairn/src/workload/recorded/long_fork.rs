@@ -5,7 +5,7 @@ use checker::long_fork::ForkOp;
 use rand::rngs::StdRng;
 
 use super::Workload;
-use super::session::{Ended, READ_ONLY, Session, numbers};
+use crate::workload::session::{Ended, READ_ONLY, Session, numbers};
 
 pub struct LongFork;
 

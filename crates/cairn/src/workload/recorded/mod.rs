@@ -12,16 +12,15 @@ mod monotonic;
 mod register;
 mod run;
 mod sequential;
-mod session;
 mod set;
 mod upsert;
 
 use std::path::PathBuf;
 
+use crate::workload::session::{Ended, Session};
 use checker::{Checked, Level, Load};
 use clap::ValueEnum;
 use rand::rngs::StdRng;
-use session::{Ended, Session};
 
 use crate::Failure;
 use crate::connect::{self, Target};

@@ -11,10 +11,10 @@ use checker::{History, Load, Operation, Outcome, Process, Verdict};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio_postgres::Config;
 
-use super::session::{Ended, Session};
 use super::{RunArguments, Workload};
 use crate::Failure;
 use crate::connect::{self, Target};
+use crate::workload::session::{Ended, Session};
 
 /// A server may take as long to come back.
 const LAST_READS_MAX: Duration = Duration::from_secs(120);

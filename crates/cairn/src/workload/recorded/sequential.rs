@@ -5,7 +5,7 @@ use checker::sequential::SequentialOp;
 use rand::rngs::StdRng;
 
 use super::Workload;
-use super::session::{Ended, Session};
+use crate::workload::session::{Ended, Session};
 
 pub struct Sequential;
 

@@ -6,7 +6,7 @@ use rand::Rng;
 use rand::rngs::StdRng;
 
 use super::Workload;
-use super::session::{Ended, READ_ONLY, SERIALIZABLE, Session, number};
+use crate::workload::session::{Ended, READ_ONLY, SERIALIZABLE, Session, number};
 
 pub struct Upsert;
 
