@@ -8,13 +8,14 @@ mod process;
 use std::path::Path;
 
 /// After a spec's setup: its tables cut between the first keys.
-const SEVERAL_RANGES: [(&str, &str); 6] = [
+const SEVERAL_RANGES: [(&str, &str); 7] = [
     ("hermitage", "ALTER TABLE test SPLIT AT VALUES (2), (3), (4)"),
     ("foreign_keys", "ALTER TABLE parent SPLIT AT VALUES (2); ALTER TABLE child SPLIT AT VALUES (1)"),
     ("row_locks", "ALTER TABLE stock SPLIT AT VALUES (2), (3)"),
     ("unique_keys", "ALTER TABLE invoice SPLIT AT VALUES (2016, 2), (2016, 3)"),
     ("advisory_locks", ""),
     ("deadlocks", "ALTER TABLE a SPLIT AT VALUES (2)"),
+    ("table_locks", "ALTER TABLE account SPLIT AT VALUES (2)"),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -106,15 +106,6 @@ impl Node {
         let directory = ClusterDirectory { store: store.clone(), placement: placement.clone() };
         let outside = Arc::new(ClusterOutside::new(env.clone(), network.clone(), directory.clone()));
         store.connect(outside.clone());
-        service.begin(Membership {
-            cluster: place.cluster,
-            node: place.node,
-            store: store.clone(),
-            placement: placement.clone(),
-            neighbours: neighbours.clone(),
-        });
-        placement.start();
-
         let oracle = Arc::new(ClusterOracle(placement.clone()));
         let seen_network = network.clone();
         let txn =
@@ -136,6 +127,15 @@ impl Node {
             network: seen_network,
             contact: contact.clone(),
         }));
+        service.begin(Membership {
+            cluster: place.cluster,
+            node: place.node,
+            store: store.clone(),
+            placement: placement.clone(),
+            neighbours: neighbours.clone(),
+            sql: sql.clone(),
+        });
+        placement.start();
         let (ready, stopping) = (watch::Sender::new(false), watch::Sender::new(false));
         let heartbeat = Heartbeat {
             env: env.clone(),
@@ -299,7 +299,8 @@ impl Node {
     async fn prepare(&self) -> Result<(), String> {
         let life = self.0.placement.timestamps().fresh().await.map_err(|error| error.to_string())?;
         self.0.contact.set_life(life.first);
-        sql::catalog::bootstrap(&self.0.txn).await.map_err(|error| error.to_string())
+        sql::catalog::bootstrap(&self.0.txn).await.map_err(|error| error.to_string())?;
+        self.0.sql.learn_table_locks().await.map_err(|error| error.to_string())
     }
 
     /// True when there is nothing more to wait for.

@@ -1,6 +1,6 @@
 //! Everything that arrives from other nodes, and from this one, passes here once.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use keyspace::NodeId;
 use placement::{Neighbours, Placement};
@@ -20,6 +20,7 @@ pub struct Membership {
     pub store: Store,
     pub placement: Placement,
     pub neighbours: Neighbours,
+    pub sql: Arc<sql::session::Server>,
 }
 
 impl NodeService {
@@ -82,6 +83,9 @@ impl Membership {
             ClusterRequest::BreakWait { edge, cycle } => {
                 let stood = self.store.break_wait(edge.waiter, edge.wait, cycle);
                 Ok(ClusterReply::WaitBroken { stood })
+            }
+            ClusterRequest::Sessions { question } => {
+                Ok(ClusterReply::Sessions { answer: self.sql.answer(question).await })
             }
             other => self.placement.call(from, other).await,
         }

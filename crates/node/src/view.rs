@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use env::{BoxFuture, Env};
 use futures::future::join_all;
 use keyspace::{NodeId, TableId, Timestamp, table_span};
@@ -66,6 +67,16 @@ impl ClusterView for ClusterSight {
             let told = join_all(others.map(|node| self.waits_at(node))).await;
             let edges = self.store.wait_edges().into_iter().chain(told.into_iter().flatten());
             Ok(edges.map(|edge| WaitRow { waiter: edge.waiter, holder: edge.holder }).collect())
+        })
+    }
+
+    fn ask_sessions(&self, node: NodeId, question: Bytes) -> BoxFuture<'_, SqlResult<Bytes>> {
+        Box::pin(async move {
+            let call = self.network.call(node, Request::Cluster(ClusterRequest::Sessions { question }));
+            match self.env.timeout(self.env.knobs().range_unavailable, call).await {
+                Some(Ok(Response::Cluster(Ok(ClusterReply::Sessions { answer })))) => Ok(answer),
+                _ => Err(SqlError::new("57P03", format!("{node} does not answer"))),
+            }
         })
     }
 

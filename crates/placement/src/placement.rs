@@ -161,6 +161,7 @@ impl Shared {
             }
             ClusterRequest::StandingWaits { .. }
             | ClusterRequest::Waits
+            | ClusterRequest::Sessions { .. }
             | ClusterRequest::BreakWait { .. }
             | ClusterRequest::CreateReplica { .. }
             | ClusterRequest::Hello { .. } => {

@@ -1,5 +1,6 @@
 //! Requests to the leader of the system range (the oracle, the registry, the directory), and to any node.
 
+use bytes::Bytes;
 use keyspace::{Key, NodeId, RangeId, ReplicaId, Timestamp, TxnId};
 
 use crate::KvResult;
@@ -33,6 +34,8 @@ pub enum ClusterRequest {
     BreakWait { edge: WaitEdge, cycle: Vec<TxnId> },
     /// To a node: create a replica that waits for a snapshot or log from its leader.
     CreateReplica { range: RangeDescriptor, replica: ReplicaId },
+    /// To a node: a question to its sessions, in `sql`'s own words.
+    Sessions { question: Bytes },
     /// To any node: who are you and whom do you know? Answered without a quorum.
     Hello { cluster: Option<u64>, protocol: u32, address: String },
 }
@@ -73,6 +76,9 @@ pub enum ClusterReply {
     },
     Waits {
         edges: Vec<WaitEdge>,
+    },
+    Sessions {
+        answer: Bytes,
     },
     /// Did the wait still stand? It is broken now.
     WaitBroken {

@@ -114,25 +114,73 @@ pub struct LockSpec {
     pub absent_too: bool,
 }
 
-/// PostgreSQL's four row lock modes, weakest first.
+/// PostgreSQL's four row lock modes, weakest first, then its eight table lock modes in their order. A key is locked in modes
+/// of one kind only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LockMode {
     KeyShare,
     Share,
     NoKeyUpdate,
     Update,
+    AccessShare,
+    RowShare,
+    RowExclusive,
+    ShareUpdateExclusive,
+    TableShare,
+    ShareRowExclusive,
+    Exclusive,
+    AccessExclusive,
 }
 
 impl LockMode {
+    pub const ALL: [LockMode; 12] = [
+        LockMode::KeyShare,
+        LockMode::Share,
+        LockMode::NoKeyUpdate,
+        LockMode::Update,
+        LockMode::AccessShare,
+        LockMode::RowShare,
+        LockMode::RowExclusive,
+        LockMode::ShareUpdateExclusive,
+        LockMode::TableShare,
+        LockMode::ShareRowExclusive,
+        LockMode::Exclusive,
+        LockMode::AccessExclusive,
+    ];
+
     /// May two transactions hold these two at once?
     pub fn is_compatible_with(self, other: LockMode) -> bool {
-        use LockMode::{KeyShare, NoKeyUpdate, Share, Update};
-        match (self, other) {
-            (Update, _) | (_, Update) => false,
-            (KeyShare, _) | (_, KeyShare) => true,
-            (Share, Share) => true,
-            (NoKeyUpdate, _) | (_, NoKeyUpdate) => false,
+        use LockMode::{
+            AccessExclusive, AccessShare, Exclusive, KeyShare, NoKeyUpdate, RowExclusive, RowShare, Share,
+            ShareUpdateExclusive, TableShare, Update,
+        };
+        // Of the stronger one, by PostgreSQL's tables ("Explicit Locking").
+        let (weaker, stronger) = (self.min(other), self.max(other));
+        match stronger {
+            KeyShare | Share => true,
+            NoKeyUpdate => weaker == KeyShare,
+            Update => false,
+            AccessShare | RowShare | RowExclusive => true,
+            ShareUpdateExclusive => weaker <= RowExclusive,
+            TableShare => matches!(weaker, AccessShare | RowShare | TableShare),
+            LockMode::ShareRowExclusive => matches!(weaker, AccessShare | RowShare),
+            Exclusive => weaker == AccessShare,
+            AccessExclusive => false,
         }
+    }
+
+    /// What somebody holds who holds both.
+    pub fn with(self, other: LockMode) -> LockMode {
+        use LockMode::{RowExclusive, ShareRowExclusive, ShareUpdateExclusive, TableShare};
+        match (self.min(other), self.max(other)) {
+            // The only two of which neither keeps away all that the other does.
+            (RowExclusive | ShareUpdateExclusive, TableShare) => ShareRowExclusive,
+            (_, stronger) => stronger,
+        }
+    }
+
+    pub fn includes(self, other: LockMode) -> bool {
+        self.with(other) == self
     }
 }
 

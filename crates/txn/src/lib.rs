@@ -24,6 +24,7 @@
 //! | `route.rs` | from keys to the leaders of their ranges |
 //! | `buffer.rs`, `scratch.rs` | writes until commit, in memory and spilled |
 //! | `read.rs`, `scan.rs`, `read_ahead.rs` | point reads and scans, own writes merged in |
+//! | `hold.rs` | locks on what is no row |
 //! | `read_set.rs`, `lock_set.rs`, `moving.rs` | what must still hold when the transaction moves to a later number |
 //! | `commit.rs`, `commit/`, `resolve.rs`, `release.rs` | the end |
 //! | `fake/` | a cluster in one process, for tests (feature `fake`) |
@@ -41,6 +42,7 @@ mod read;
 mod read_ahead;
 mod scan;
 
+mod hold;
 mod lock_set;
 mod moving;
 mod owned;
@@ -62,6 +64,7 @@ pub use rpc::range::{KeyValue, LockMode, LockSpec, LockWait};
 
 pub use client::{Isolation, TxnClient, TxnOptions};
 pub use error::{Conflict, TxnError, TxnResult};
+pub use hold::{Keep, LockHandle};
 pub use oracle::{Oracle, SchemaGuard, Stamp};
 pub use owned::AheadRows;
 pub use route::Directory;

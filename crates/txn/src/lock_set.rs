@@ -60,7 +60,7 @@ impl LockSet {
             return;
         };
         let last = grants.last_mut().expect("a key without a grant is not in the set");
-        let mode = last.mode.max(mode);
+        let mode = last.mode.with(mode);
         if last.counts && last.mode == mode {
             // The lock was held all along: it still guards from the first grant on, and that is what is validated.
             return;
@@ -113,7 +113,7 @@ impl LockSet {
     }
 
     pub fn list(&self) -> Vec<(Key, LockMode)> {
-        let strongest = |grants: &Grants| grants.iter().map(|grant| grant.mode).max();
+        let strongest = |grants: &Grants| grants.iter().map(|grant| grant.mode).reduce(LockMode::with);
         self.keys.iter().filter_map(|(key, grants)| Some((key.clone(), strongest(grants)?))).collect()
     }
 

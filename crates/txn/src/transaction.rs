@@ -157,6 +157,10 @@ impl Transaction {
         Transaction { core }
     }
 
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
     pub fn id(&self) -> TxnId {
         self.core.id
     }
@@ -212,6 +216,16 @@ impl Transaction {
             Isolation::Serializable => self.core.move_all().await,
             Isolation::RepeatableRead => Err(TxnError::serialization(Conflict::Overwritten, None, None)),
         }
+    }
+
+    /// Does it read in the past (`TxnOptions::as_of`)?
+    pub fn is_historic(&self) -> bool {
+        self.core.historic
+    }
+
+    /// The transaction has read nothing yet, whatever it has locked: it goes on at a fresh number as if it began now.
+    pub async fn renew(&self) -> TxnResult<()> {
+        self.core.move_statement().await
     }
 
     /// The next command of the same statement (triggers, CTEs that write) gets a sequence of its own.

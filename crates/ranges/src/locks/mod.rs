@@ -269,9 +269,9 @@ impl Locks {
         OwnLocks { locks: self, txn, keys: Vec::new() }
     }
 
-    /// Does `txn` hold `key` in `mode` or a stronger one?
+    /// Does `txn` hold `key` in `mode` or one that includes it?
     pub fn holds(&self, txn: TxnId, key: &[u8], mode: LockMode) -> bool {
-        self.state.lock().table.held(txn, key).is_some_and(|held| held >= mode)
+        self.state.lock().table.held(txn, key).is_some_and(|held| held.includes(mode))
     }
 
     /// Gives up these keys (a savepoint was rolled back).

@@ -109,7 +109,7 @@ impl LockTable {
             None => self.keys.entry(key.clone()).or_default(),
         };
         let held = locks.mode_of(txn);
-        if held.is_some_and(|held| held >= mode) {
+        if held.is_some_and(|held| held.includes(mode)) {
             return Acquired::Granted;
         }
         let upgrades = held.is_some();
@@ -178,7 +178,7 @@ impl LockTable {
     pub fn blocker(&self, txn: TxnId, key: &[u8], mode: LockMode) -> Option<TxnId> {
         let locks = self.keys.get(key)?;
         let held = locks.mode_of(txn);
-        if held.is_some_and(|held| held >= mode) {
+        if held.is_some_and(|held| held.includes(mode)) {
             return None;
         }
         locks.blockers(txn, mode, 0).first().copied()
@@ -311,7 +311,7 @@ impl KeyLocks {
 
     fn hold(&mut self, txn: TxnId, mode: LockMode) {
         match self.holders.iter_mut().find(|holder| holder.txn == txn) {
-            Some(holder) => holder.mode = holder.mode.max(mode),
+            Some(holder) => holder.mode = holder.mode.with(mode),
             None => self.holders.push(Holder { txn, mode }),
         }
     }

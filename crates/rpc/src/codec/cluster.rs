@@ -17,6 +17,7 @@ wire_enum!(ClusterRequest {
     11 => StandingWaits { edges },
     12 => BreakWait { edge, cycle },
     13 => Waits,
+    14 => Sessions { question },
 });
 wire_enum!(ClusterReply {
     1 => Timestamps(reply),
@@ -29,6 +30,7 @@ wire_enum!(ClusterReply {
     8 => Hello { cluster, node, protocol, nodes },
     9 => Waits { edges },
     10 => WaitBroken { stood },
+    11 => Sessions { answer },
 });
 
 wire_struct!(TimestampReply { first, count, catalog, unsettled });

@@ -46,6 +46,14 @@ wire_enum!(LockMode {
     2 => Share,
     3 => NoKeyUpdate,
     4 => Update,
+    5 => AccessShare,
+    6 => RowShare,
+    7 => RowExclusive,
+    8 => ShareUpdateExclusive,
+    9 => TableShare,
+    10 => ShareRowExclusive,
+    11 => Exclusive,
+    12 => AccessExclusive,
 });
 wire_enum!(LockWait {
     1 => Block { timeout },

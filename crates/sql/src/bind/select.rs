@@ -397,7 +397,7 @@ impl Binder<'_> {
             let Some(columns) = primary.columns.iter().map(column_of).collect::<Option<Vec<Expr>>>() else {
                 return Err(SqlError::new("XX000", "a table's key is not among its columns"));
             };
-            self.uses(&table, TableUse::Read);
+            self.uses(&table, TableUse::Lock);
             out.push((LockTarget { table, key: Vec::new(), mode, wait: locking.wait }, columns));
         }
         Ok(out)

@@ -12,7 +12,7 @@ use env::BoxFuture;
 use expr::Oid;
 use keyspace::TxnId;
 use parking_lot::Mutex;
-use txn::{SchemaGuard, Stamp, TxnResult};
+use txn::{LockMode, SchemaGuard, Stamp, TxnResult};
 
 use super::{CatalogCache, RelationKind, Table, TableDescriptor};
 
@@ -20,6 +20,8 @@ use super::{CatalogCache, RelationKind, Table, TableDescriptor};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TableUse {
     Read,
+    /// Rows are locked.
+    Lock,
     Write,
     /// Its descriptor row was changed by this transaction under a lock, which the commit validates.
     Define,
@@ -29,11 +31,21 @@ pub enum TableUse {
 pub struct UsedTables {
     cache: Arc<CatalogCache>,
     used: Mutex<BTreeMap<Oid, (Table, TableUse)>>,
+    locks: Mutex<TableModes>,
+}
+
+/// The table locks of a transaction (session/table_locks).
+#[derive(Clone, Debug, Default)]
+pub struct TableModes {
+    /// LOCK TABLE in a weak mode: a use like that of a statement.
+    stated: BTreeMap<Oid, LockMode>,
+    /// Held in the queue of the table's key.
+    held: BTreeMap<Oid, LockMode>,
 }
 
 impl UsedTables {
     pub fn new(cache: Arc<CatalogCache>) -> Arc<UsedTables> {
-        Arc::new(UsedTables { cache, used: Mutex::default() })
+        Arc::new(UsedTables { cache, used: Mutex::default(), locks: Mutex::default() })
     }
 
     /// Called by each statement for the tables of its plan before it runs.
@@ -54,9 +66,45 @@ impl UsedTables {
         self.record(table, TableUse::Define);
     }
 
+    /// What the transaction uses, with how.
+    pub fn uses(&self) -> Vec<(Table, TableUse)> {
+        self.used.lock().values().cloned().collect()
+    }
+
+    // ---- table locks ----
+
+    pub fn record_mode(&self, table: Oid, mode: LockMode) {
+        join(&mut self.locks.lock().stated, table, mode);
+    }
+
+    pub fn stated_modes(&self) -> Vec<(Oid, LockMode)> {
+        self.locks.lock().stated.iter().map(|(table, mode)| (*table, *mode)).collect()
+    }
+
+    pub fn hold_lock(&self, table: Oid, mode: LockMode) {
+        join(&mut self.locks.lock().held, table, mode);
+    }
+
+    pub fn lock_held(&self, table: Oid) -> Option<LockMode> {
+        self.locks.lock().held.get(&table).copied()
+    }
+
+    pub fn modes_at_savepoint(&self) -> TableModes {
+        self.locks.lock().clone()
+    }
+
+    pub fn rollback_modes_to(&self, modes: TableModes) {
+        *self.locks.lock() = modes;
+    }
+
     pub fn cache(&self) -> &Arc<CatalogCache> {
         &self.cache
     }
+}
+
+fn join(modes: &mut BTreeMap<Oid, LockMode>, table: Oid, mode: LockMode) {
+    let known = modes.entry(table).or_insert(mode);
+    *known = known.with(mode);
 }
 
 impl SchemaGuard for UsedTables {
@@ -76,7 +124,7 @@ impl SchemaGuard for UsedTables {
 
 /// Is `now` the same as `then` for who used it this way?
 fn is_unchanged(then: &Table, now: &Table, how: TableUse) -> bool {
-    Arc::ptr_eq(then, now) || (has_same_rows(then, now) && (how == TableUse::Read || has_same_rules(then, now)))
+    Arc::ptr_eq(then, now) || (has_same_rows(then, now) && (how <= TableUse::Lock || has_same_rules(then, now)))
 }
 
 /// What a reader relies on: where the rows are, what their columns are, and the indexes it may have used.

@@ -32,5 +32,5 @@ pub use bootstrap::bootstrap;
 pub use cache::CatalogCache;
 pub use descriptor::*;
 pub use format::{Descriptor, DescriptorKind};
-pub use guard::{TableUse, UsedTables};
+pub use guard::{TableModes, TableUse, UsedTables};
 pub use snapshot::{Catalog, Named, SearchPath};

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use env::BoxFuture;
 use expr::Oid;
 use keyspace::{Key, NodeId, TableId, Timestamp, TxnId};
 
-use crate::SqlResult;
+use crate::{SqlError, SqlResult};
 
 /// Where the rows come from; parts that nobody registered have none. One per node.
 #[derive(Clone, Default)]
@@ -24,6 +25,12 @@ pub trait ClusterView: Send + Sync {
     /// Who waits for whom, on all nodes that can be reached.
     fn waits(&self) -> BoxFuture<'_, SqlResult<Vec<WaitRow>>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// Asks the sessions of another node (`session::Server::answer`); 57P03 if it does not answer.
+    fn ask_sessions(&self, node: NodeId, question: Bytes) -> BoxFuture<'_, SqlResult<Bytes>> {
+        let _ = question;
+        Box::pin(std::future::ready(Err(SqlError::new("57P03", format!("{node} does not answer")))))
     }
 
     /// Has the session ended with its node, which is dead or lives another life? `began`: a number of the session.

@@ -10,6 +10,7 @@
 //! | 6 advisory | database, space, number | the holders of an advisory lock (session/advisory/record.rs) |
 //! | 7 ahead | 0, as in 4 | rows were written there ahead of a commit |
 //! | | 1, as in 4 | and that commit is done, or the rows are cleared; without it nobody will ever see them |
+//! | 8 table lock | oid | never a value: what a table's lock queue hangs on (session/table_locks) |
 //!
 //! Lower numbers than 100 are the catalog's; `placement` keeps its tables from 100 on.
 
@@ -27,6 +28,7 @@ const NAME: TableId = TableId(3);
 const DROPPED: TableId = TableId(4);
 const SETTING: TableId = TableId(5);
 const AHEAD: TableId = TableId(7);
+const TABLE_LOCK: TableId = TableId(8);
 
 /// Kinds of names; each has a space of its own below its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,6 +57,19 @@ pub fn descriptor_key(kind: DescriptorKind, oid: Oid) -> Key {
     put_uint(&mut key, kind as u64);
     put_uint(&mut key, u64::from(oid.0));
     key.into()
+}
+
+pub fn table_lock_key(table: Oid) -> Key {
+    let mut key = prefix(TABLE_LOCK);
+    put_uint(&mut key, u64::from(table.0));
+    key.into()
+}
+
+/// What [`table_lock_key`] put in.
+pub fn parse_table_lock_key(key: &[u8]) -> Option<Oid> {
+    let mut rest = key.strip_prefix(&prefix(TABLE_LOCK)[..])?;
+    let table = Oid(take_uint(&mut rest)?.try_into().ok()?);
+    rest.is_empty().then_some(table)
 }
 
 /// All descriptors, what contains before what is contained.

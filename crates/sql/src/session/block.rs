@@ -12,8 +12,9 @@ use txn::{Isolation, Savepoint, Transaction};
 use super::Notice;
 use super::advisory::AtSavepoint;
 use super::settings::{Active, Layers};
+use super::table_locks::Announcer;
 use crate::catalog::ddl::AfterCommit;
-use crate::catalog::{Catalog, UsedTables};
+use crate::catalog::{Catalog, TableModes, UsedTables};
 use crate::parse::ast::{IsolationLevel, TransactionMode};
 use crate::{SqlError, SqlResult};
 
@@ -24,6 +25,9 @@ pub(crate) struct Block {
     pub modes: Modes,
     /// A statement has taken a number: the isolation level stands.
     pub has_read: bool,
+    /// A statement has read at it, or is about to: LOCK TABLE, which does not, leaves a level that keeps its snapshot free to
+    /// begin with what those did that it waited for.
+    pub has_queried: bool,
     open: Option<Open>,
     /// As they were at its begin.
     settings: Layers,
@@ -40,6 +44,8 @@ pub(crate) struct Open {
     pub used: Arc<UsedTables>,
     /// Counts hidden row ids.
     pub row_ids: Arc<AtomicU64>,
+    /// The table locks it has told other nodes of.
+    pub announcer: Arc<Announcer>,
 }
 
 /// What is done when the block has committed, and forgotten when it has not.
@@ -56,6 +62,7 @@ struct Mark {
     /// `None`: the transaction had not begun yet.
     savepoint: Option<Savepoint>,
     after_commit: AfterEnd,
+    tables: TableModes,
     kept: Kept,
 }
 
@@ -114,6 +121,7 @@ impl Block {
             failed: false,
             modes,
             has_read: false,
+            has_queried: false,
             open: None,
             settings,
             savepoints: Vec::new(),
@@ -134,6 +142,7 @@ impl Block {
 
     /// The transaction is given up for a new one that does the same again.
     pub fn take_open(&mut self) -> Option<Open> {
+        self.has_queried = false;
         self.open.take()
     }
 
@@ -189,7 +198,8 @@ impl Block {
     pub fn savepoint(&mut self, name: &str, kept: Kept) {
         let savepoint = self.open.as_ref().map(|open| open.txn.savepoint());
         let after_commit = self.after_commit.clone();
-        self.savepoints.push(Mark { name: name.to_owned(), savepoint, after_commit, kept });
+        let tables = self.open.as_ref().map(|open| open.used.modes_at_savepoint()).unwrap_or_default();
+        self.savepoints.push(Mark { name: name.to_owned(), savepoint, after_commit, tables, kept });
     }
 
     /// The savepoint and all after it are forgotten; what was done stays.
@@ -209,7 +219,10 @@ impl Block {
         self.after_commit = mark.after_commit.clone();
         if let Some(open) = &self.open {
             match mark.savepoint {
-                Some(savepoint) => open.txn.rollback_to(savepoint).await?,
+                Some(savepoint) => {
+                    open.used.rollback_modes_to(mark.tables.clone());
+                    open.txn.rollback_to(savepoint).await?;
+                }
                 // Nothing had been read before it: the next statement begins anew, under the same level.
                 None => {
                     if let Some(open) = self.open.take() {

@@ -22,11 +22,12 @@ const TRIES_MAX: u32 = 20;
 impl Session {
     pub(super) async fn run_ddl(&mut self, statement: &Ddl, prepared: &Prepared, limit: &Limit) -> SqlResult<Outcome> {
         let mut tries = 0;
-        let (open, mut catalog) = self.start_statement(limit).await?;
+        let (open, catalog) = self.start_statement(limit).await?;
+        if self.block.as_ref().is_some_and(|block| block.modes.read_only) {
+            return Err(read_only_error("a statement that changes the catalog"));
+        }
+        let mut catalog = self.lock_for_ddl(statement, &open, catalog, limit).await?;
         loop {
-            if self.block.as_ref().is_some_and(|block| block.modes.read_only) {
-                return Err(read_only_error("a statement that changes the catalog"));
-            }
             self.settle_portals(limit).await?;
             let path = self.search_path(&catalog);
             let ctx = self.context(&open, catalog.clone(), Vec::new());

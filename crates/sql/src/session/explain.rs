@@ -25,17 +25,23 @@ impl Session {
         limit: &Limit,
     ) -> SqlResult<Outcome> {
         check_options(statement)?;
-        let (open, catalog) = self.start_statement_at(statement.statement.system_time(), limit).await?;
+        let (open, mut catalog) = self.start_statement_at(statement.statement.system_time(), limit).await?;
         let env = self.server.config.env.clone();
         let planning = env.now();
-        let Some(planned) = self.plan_explained(&statement.statement, within, &catalog)? else {
-            return send(answer, vec!["Utility statements have no plan structure".to_owned()]).await;
+        let planned = loop {
+            let Some(planned) = self.plan_explained(&statement.statement, within, &catalog)? else {
+                return send(answer, vec!["Utility statements have no plan structure".to_owned()]).await;
+            };
+            let entered = if statement.analyze { self.enter(&planned, &open, limit).await? } else { None };
+            match entered {
+                None => break planned,
+                Some(changed) => catalog = changed,
+            }
         };
         let planning = env.now().since(planning);
         let profile = Profile::default();
         let mut execution = None;
         if statement.analyze {
-            self.admit(&planned, &open)?;
             let started = env.now();
             let mut slots = params.to_vec();
             slots.resize(planned.slots.max(params.len()), Datum::Null);

@@ -193,12 +193,10 @@ impl Session {
     pub(super) async fn start_portal(&mut self, name: &str) -> SqlResult<()> {
         let limit = self.limit();
         let prepared = self.portal(name)?.prepared.clone();
-        let (open, catalog) = self.start_prepared(&prepared, &limit).await?;
+        let (open, catalog, planned) = self.start_planned(&prepared, &limit).await?;
         let portal = self.portal(name)?;
         let (promised, mut params) = (portal.promised.clone(), std::mem::take(&mut portal.params));
-        let planned = self.plan(&prepared, &catalog)?;
         check_result_type(promised.as_deref(), &planned)?;
-        self.admit(&planned, &open)?;
         params.resize(planned.slots.max(params.len()), Datum::Null);
         let ctx = self.context(&open, catalog, params);
         let query = RunningQuery::start(planned.clone(), ctx);

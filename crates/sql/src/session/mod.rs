@@ -33,6 +33,7 @@ mod explain;
 mod extended;
 mod functions;
 mod history;
+mod neighbours;
 mod notify;
 mod output;
 mod parameters;
@@ -46,6 +47,7 @@ mod server;
 mod settings;
 mod simple;
 mod state;
+mod table_locks;
 mod texts;
 mod utility;
 

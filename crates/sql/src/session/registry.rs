@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
+use txn::{LockHandle, LockMode};
 
 use super::settings::{self, Kind, SettingId, Value};
-use super::state::SessionState;
+use super::state::{OpenTransaction, SessionState};
+use super::table_locks::{Announcement, modes_of};
 use crate::catalog::providers::{ActivityRow, CursorRow, PreparedRow, SessionView, SettingRow, WaitRow};
 
 #[derive(Default)]
@@ -35,6 +37,22 @@ impl Registry {
             state.upgrade().is_some_and(|state| holders.iter().any(|holder| state.owns(*holder)))
         };
         sessions.iter().filter(|(_, state)| holds(state)).map(|(id, _)| *id).collect()
+    }
+
+    /// The open transactions of this node that use the table against the lock that is announced, with how they do.
+    pub fn users_of(&self, announcement: Announcement) -> Vec<(LockHandle, LockMode)> {
+        let sessions: Vec<_> = self.0.lock().values().filter_map(Weak::upgrade).collect();
+        let open = sessions.iter().filter_map(|session| session.open());
+        let conflicting = |open: OpenTransaction| {
+            let used = open.used.upgrade()?;
+            let uses = used.uses();
+            let modes = uses.iter().flat_map(|(table, how)| modes_of(table, *how)).chain(used.stated_modes());
+            let of_table = modes.filter(|(table, _)| *table == announcement.table);
+            let mode = of_table.map(|(_, mode)| mode).reduce(LockMode::with)?;
+            let is_other = open.handle.id().is_some_and(|id| id != announcement.owner);
+            (is_other && !mode.is_compatible_with(announcement.mode)).then_some((open.handle, mode))
+        };
+        open.filter_map(conflicting).collect()
     }
 
     fn find(&self, session: u32) -> Option<Arc<SessionState>> {

@@ -11,6 +11,7 @@ use super::answer::Answer;
 use super::block::Open;
 use super::extended::check_result_type;
 use super::prepared::{Planned, Prepared};
+use super::table_locks::Announcer;
 use super::{Active, Functions, Session, TransactionStatus, Watch, block};
 use crate::catalog::providers::{CursorRow, PreparedRow};
 use crate::catalog::{Catalog, UsedTables};
@@ -292,10 +293,11 @@ impl Session {
                     lock_timeout,
                 };
                 let txn = limit.run(self.server.config.txn.begin(options)).await?;
-                self.state.set_txn(txn.id());
                 let used = UsedTables::new(self.server.catalogs.clone());
+                self.state.set_txn(&txn, &used);
                 txn.set_schema_guard(used.clone());
-                let open = Open { txn: Arc::new(txn), used, row_ids: Arc::default() };
+                let announcer = Announcer::new(self.server.clone(), txn.id());
+                let open = Open { txn: Arc::new(txn), used, row_ids: Arc::default(), announcer };
                 block.set_open(open.clone());
                 open
             }
@@ -367,8 +369,7 @@ impl Session {
         answer: &mut Answer<'_>,
         limit: &Limit,
     ) -> SqlResult<Outcome> {
-        let (open, catalog) = self.start_prepared(prepared, limit).await?;
-        let planned = self.plan(prepared, &catalog)?;
+        let (open, catalog, planned) = self.start_planned(prepared, limit).await?;
         check_result_type(promised.map(|planned| &**planned), &planned)?;
         if planned.shows_session {
             self.publish_lists();
@@ -380,7 +381,7 @@ impl Session {
         Ok(Outcome { tag: tag(&planned.plan, rows), columns: Columns::Planned(planned) })
     }
 
-    /// Runs a plan to its end in the block's transaction, again as often as locks say so. Gives the number of rows.
+    /// Runs a plan that may ([`Session::enter`]) to its end in the block's transaction, again as often as locks say so. Gives the number of rows.
     pub(super) async fn run_plan(
         &mut self,
         planned: &Planned,
@@ -390,7 +391,6 @@ impl Session {
         answer: &mut Answer<'_>,
         limit: &Limit,
     ) -> SqlResult<u64> {
-        self.admit(planned, &open)?;
         if planned.locks {
             answer.hold();
             if planned.writes {

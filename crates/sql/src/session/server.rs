@@ -12,6 +12,7 @@ use super::notify::{Channels, Ear};
 use super::registry::Registry;
 use super::settings::Settings;
 use super::state::{Identity, SessionState};
+use super::table_locks::TableLocks;
 use super::texts::Texts;
 use super::{Session, Watch};
 use crate::catalog::ddl::IdPool;
@@ -38,6 +39,7 @@ pub struct Server {
     pub(crate) channels: Channels,
     pub(crate) ids: IdPool,
     pub(crate) sessions: Arc<Registry>,
+    pub(crate) table_locks: TableLocks,
     /// What virtual tables show of the cluster; registered by `node` once it is there.
     views: OnceLock<Views>,
     next_session: AtomicU32,
@@ -66,6 +68,7 @@ impl Server {
             catalogs,
             ids,
             sessions: Arc::default(),
+            table_locks: TableLocks::default(),
             views: OnceLock::new(),
             texts: Texts::new(),
             channels: Channels::default(),

@@ -5,16 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use expr::Oid;
 use keyspace::TxnId;
 use parking_lot::Mutex;
+use txn::{LockHandle, Transaction};
 
 use super::Notice;
 use super::advisory::AdvisoryLocks;
 use super::settings::{Active, Settings};
+use crate::catalog::UsedTables;
 use crate::catalog::providers::{CursorRow, PreparedRow};
 
 pub(crate) struct SessionState {
@@ -28,6 +30,14 @@ pub(crate) struct SessionState {
     txn: AtomicU64,
     pub advisory: Arc<AdvisoryLocks>,
     inner: Mutex<Inner>,
+    open: Mutex<Option<OpenTransaction>>,
+}
+
+/// What others may ask of a session's open transaction.
+#[derive(Clone)]
+pub(crate) struct OpenTransaction {
+    pub handle: LockHandle,
+    pub used: Weak<UsedTables>,
 }
 
 /// A name and the OID that it had when the session began: renaming does not end sessions.
@@ -104,6 +114,7 @@ impl SessionState {
             txn: AtomicU64::new(0),
             advisory: Arc::default(),
             inner: Mutex::new(inner),
+            open: Mutex::new(None),
         }
     }
 
@@ -144,8 +155,14 @@ impl SessionState {
 
     // ---- what others see ----
 
-    pub fn set_txn(&self, txn: TxnId) {
-        self.txn.store(txn.0, Ordering::Relaxed);
+    pub fn set_txn(&self, txn: &Transaction, used: &Arc<UsedTables>) {
+        self.txn.store(txn.id().0, Ordering::Relaxed);
+        *self.open.lock() = Some(OpenTransaction { handle: txn.lock_handle(), used: Arc::downgrade(used) });
+    }
+
+    /// The transaction that runs, or ran last.
+    pub fn open(&self) -> Option<OpenTransaction> {
+        self.open.lock().clone()
     }
 
     /// Does the session hold locks, or wait for them, under this id?

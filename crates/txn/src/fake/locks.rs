@@ -38,7 +38,7 @@ impl LockTable {
         let entry = self.keys.entry(key.clone()).or_default();
         entry.queue.retain(|(waiter, _)| *waiter != txn);
         match entry.holders.iter_mut().find(|(holder, _)| *holder == txn) {
-            Some((_, held)) => *held = mode.max(*held),
+            Some((_, held)) => *held = mode.with(*held),
             None => entry.holders.push((txn, mode)),
         }
     }

@@ -40,15 +40,20 @@ impl Session {
         let CopySource::Table { name, columns } = &copy.source else {
             return Err(SqlError::new("42601", "COPY FROM needs a table"));
         };
-        let (open, catalog) = self.start_statement(limit).await?;
-        let table = self.find_table(&catalog, name)?;
-        crate::session::utility::require_table(&table, "copy to")?;
-        let columns = target_columns(&table, columns)?;
-        let statement = insert(name, &columns, copy.filter.as_ref());
-        let declared: Vec<Oid> = columns.iter().map(|column| column.ty.oid).collect();
-        let prepared = Arc::new(Prepared::new(within.source.clone(), Some(statement), declared, 0));
-        let planned = self.plan(&prepared, &catalog)?;
-        self.admit(&planned, &open)?;
+        let (open, mut catalog) = self.start_statement(limit).await?;
+        let (table, columns, planned) = loop {
+            let table = self.find_table(&catalog, name)?;
+            crate::session::utility::require_table(&table, "copy to")?;
+            let columns = target_columns(&table, columns)?;
+            let statement = insert(name, &columns, copy.filter.as_ref());
+            let declared: Vec<Oid> = columns.iter().map(|column| column.ty.oid).collect();
+            let prepared = Arc::new(Prepared::new(within.source.clone(), Some(statement), declared, 0));
+            let planned = self.plan(&prepared, &catalog)?;
+            match self.enter(&planned, &open, limit).await? {
+                None => break (table, columns, planned),
+                Some(changed) => catalog = changed,
+            }
+        };
         self.settle_portals(limit).await?;
         let Node::Insert(node) = &planned.plan.node else {
             return Err(SqlError::new("XX000", "COPY was planned as something else than an INSERT"));

@@ -13,6 +13,7 @@ mod options;
 mod text;
 mod to;
 
+pub(super) use self::to::select;
 use super::Session;
 use super::answer::Answer;
 use super::prepared::Prepared;

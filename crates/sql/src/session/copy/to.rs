@@ -6,6 +6,7 @@ use expr::{Datum, EvalContext, Row};
 
 use super::options::Options;
 use super::{binary, csv, text};
+use crate::catalog::Catalog;
 use crate::exec;
 use crate::parse::ast::{
     CopyHeader, CopySource, CopyStatement, Distinctness, Expr, ExprKind, Name, ObjectName, Query, QueryBody, Select,
@@ -34,23 +35,19 @@ impl Session {
             CopySource::Statement(statement) => statement.system_time(),
             CopySource::Table { .. } => None,
         };
-        let (open, catalog) = self.start_statement_at(system_time, limit).await?;
-        let statement = match &copy.source {
-            CopySource::Statement(statement) => (**statement).clone(),
-            CopySource::Table { name, columns } => {
-                let table = self.find_table(&catalog, name)?;
-                crate::session::utility::require_copyable(&table)?;
-                let visible = || table.visible_columns().map(|column| Name::new(column.name.clone(), 0));
-                let columns = if columns.is_empty() { visible().collect() } else { columns.clone() };
-                Statement::Query(Box::new(select(name, &columns)))
+        let (open, mut catalog) = self.start_statement_at(system_time, limit).await?;
+        let planned = loop {
+            let statement = self.copied(copy, &catalog)?;
+            let prepared = Arc::new(Prepared::new(within.source.clone(), Some(statement), Vec::new(), 0));
+            let planned = self.plan(&prepared, &catalog)?;
+            match self.enter(&planned, &open, limit).await? {
+                None => break planned,
+                Some(changed) => catalog = changed,
             }
         };
-        let prepared = Arc::new(Prepared::new(within.source.clone(), Some(statement), Vec::new(), 0));
-        let planned = self.plan(&prepared, &catalog)?;
         let Some(fields) = planned.fields().map(<[Field]>::to_vec) else {
             return Err(SqlError::new("0A000", "COPY query must have a RETURNING clause"));
         };
-        self.admit(&planned, &open)?;
         let names: Vec<String> = fields.iter().map(|field| field.name.clone()).collect();
         let force = options.force_quote.flags("FORCE_QUOTE", &names)?;
         let writer = Writer { options, fields: &fields, force };
@@ -84,7 +81,24 @@ impl Session {
 }
 
 /// `SELECT columns FROM ONLY name`.
-fn select(name: &ObjectName, columns: &[Name]) -> Query {
+impl Session {
+    /// The query whose rows are copied.
+    fn copied(&self, copy: &CopyStatement, catalog: &Arc<Catalog>) -> SqlResult<Statement> {
+        match &copy.source {
+            CopySource::Statement(statement) => Ok((**statement).clone()),
+            CopySource::Table { name, columns } => {
+                let table = self.find_table(catalog, name)?;
+                crate::session::utility::require_copyable(&table)?;
+                let visible = || table.visible_columns().map(|column| Name::new(column.name.clone(), 0));
+                let columns = if columns.is_empty() { visible().collect() } else { columns.clone() };
+                Ok(Statement::Query(Box::new(select(name, &columns))))
+            }
+        }
+    }
+}
+
+/// `SELECT columns FROM name`
+pub(in crate::session) fn select(name: &ObjectName, columns: &[Name]) -> Query {
     let target =
         |column: &Name| Target { expr: Expr::new(ExprKind::Column(vec![column.clone()]), column.at), alias: None };
     let select = Select {

@@ -34,12 +34,10 @@ impl Session {
         let query = Statement::Query(declare.query.clone());
         let now = self.server.now_micros();
         let prepared = Arc::new(Prepared::new(within.source.clone(), Some(query), within.declared.clone(), now));
-        let (open, catalog) = self.start_prepared(&prepared, limit).await?;
-        let planned = self.plan(&prepared, &catalog)?;
+        let (open, catalog, planned) = self.start_planned(&prepared, limit).await?;
         if planned.writes {
             return Err(SqlError::new("0A000", "DECLARE CURSOR must not contain data-modifying statements in WITH"));
         }
-        self.admit(&planned, &open)?;
         let mut slots = params.to_vec();
         slots.resize(planned.slots.max(params.len()), Datum::Null);
         let ctx = self.context(&open, catalog, slots);

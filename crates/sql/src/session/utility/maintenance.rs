@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::catalog::{Catalog, RelationKind, Table};
-use crate::parse::ast::{MaintenanceTarget, ObjectName, TableLockMode, Utility};
+use crate::parse::ast::{MaintenanceTarget, ObjectName, Utility};
 use crate::session::Session;
 use crate::session::run::{Limit, Outcome, Place};
 use crate::{SqlError, SqlResult};
@@ -42,10 +42,9 @@ impl Session {
             // What is acknowledged is on the disks of a quorum already.
             Utility::Checkpoint => done("CHECKPOINT"),
             Utility::Load(_) => done("LOAD"),
-            Utility::LockTable { tables, mode, .. } => {
+            Utility::LockTable { tables, mode, nowait } => {
                 self.require_block("LOCK TABLE")?;
-                self.find_tables(tables.clone(), limit).await?;
-                self.lock_tables(*mode)?;
+                self.lock_tables(tables, *mode, *nowait, limit).await?;
                 done("LOCK TABLE")
             }
             Utility::Listen(channel) => {
@@ -110,17 +109,6 @@ impl Session {
         match catalog.resolve_relation(&path, schema, name.name.as_str()) {
             Some(table) => Ok(table.clone()),
             None => Err(SqlError::new("42P01", format!("relation \"{name}\" does not exist"))),
-        }
-    }
-
-    /// Row locks and serializability order everything that a table lock would; a lock that says that nobody else may write
-    /// is not there.
-    fn lock_tables(&mut self, mode: TableLockMode) -> SqlResult<()> {
-        match mode {
-            TableLockMode::AccessShare | TableLockMode::RowShare | TableLockMode::RowExclusive => Ok(()),
-            _ if self.block.as_ref().is_some_and(|block| block.modes.level() == txn::Isolation::Serializable) => Ok(()),
-            _ => Err(SqlError::not_supported("LOCK TABLE in a mode that keeps writers out")
-                .with_hint("Use ISOLATION LEVEL SERIALIZABLE, which needs no table locks.")),
         }
     }
 }

@@ -53,16 +53,15 @@ impl Session {
             let detail = format!("Expected {} parameters but got {}.", types.len(), args.len());
             return Err(SqlError::new("42601", message).with_detail(detail));
         }
-        let (open, catalog) = self.start_prepared(&prepared, limit).await?;
+        let (open, catalog, planned) = self.start_planned(&prepared, limit).await?;
         let params = if args.is_empty() {
             Vec::new()
         } else {
             let list = Statement::Query(Box::new(values_query(args, &types)));
             let list = Arc::new(Prepared::new(within.source.clone(), Some(list), Vec::new(), 0));
-            let planned = self.plan(&list, &catalog)?;
-            self.compute_row(&planned, &open, &catalog, limit).await?
+            let values = self.plan(&list, &catalog)?;
+            self.compute_row(&values, &open, &catalog, limit).await?
         };
-        let planned = self.plan(&prepared, &catalog)?;
         check_result_type(promised.as_deref(), &planned)?;
         let rows = self.run_plan(&planned, open, catalog, &params, answer, limit).await?;
         Ok(Outcome { tag: tag(&planned.plan, rows), columns: Columns::Planned(planned) })
