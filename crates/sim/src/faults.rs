@@ -270,6 +270,12 @@ impl Saboteur {
             duplicate: 0.2,
             replay: 0.4,
         });
+        let other = (node + 1) % self.cluster.len();
+        if random.chance(0.7) {
+            // The two cannot hear each other, and whom the third votes for decides.
+            let third = (node + 2) % self.cluster.len();
+            self.cluster.network().partition(&[self.cluster.address(other)], &[self.cluster.address(third)]);
+        }
         for turn in 0..random.between(4, 16) {
             let voter = (node + if turn == 0 { 0 } else { random.below(self.cluster.len() as u64) as usize })
                 % self.cluster.len();

@@ -279,17 +279,22 @@ impl Host for Handle {
     }
 
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
-        let delay = {
+        // It happens at some moment between the begin and the end.
+        let (before, after) = {
             let mut state = self.0.state.lock();
             let DiskDelay { min, max } = state.disk;
             let micros = state.random.between(min.as_micros() as u64, max.as_micros() as u64);
-            Duration::from_micros(micros)
+            let before = state.random.between(0, micros);
+            (Duration::from_micros(before), Duration::from_micros(micros - before))
         };
         Box::pin(async move {
-            if !delay.is_zero() {
-                sleep(delay).await;
+            if !before.is_zero() {
+                sleep(before).await;
             }
             work();
+            if !after.is_zero() {
+                sleep(after).await;
+            }
         })
     }
 

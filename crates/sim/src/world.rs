@@ -50,7 +50,7 @@ struct State {
 }
 
 /// One in so many.
-const POINTS_SWITCHED_ON: u64 = 3;
+const POINTS_SWITCHED_ON: u64 = 2;
 
 impl World {
     /// Runs `simulation` to its end in a world of its own, on the calling thread.

@@ -79,7 +79,7 @@ impl Piece<'_> {
                 Err(KvError::TxnAborted) => return Err(self.why_it_ended()?),
                 outcome => outcome?,
             }
-            hesitate!(&request.shared.env, "hesitated_before_announcing", 0.004);
+            hesitate!(&request.shared.env, "hesitated_before_announcing", 0.01);
             let latch = match is_anchored_here {
                 true => Some(request.replica.records.latch(writes.txn).await),
                 false => None,

@@ -1,5 +1,7 @@
 //! Turning the intents of a decided transaction into versions, or removing them.
 
+use std::time::Duration;
+
 use env::{hesitate, moment};
 use keyspace::{Key, Timestamp, TxnId};
 use rpc::KvResult;
@@ -9,6 +11,9 @@ use storage::Batch;
 use super::{Evaluation, engine_error};
 use crate::leadership::Ticket;
 use crate::proposal::Held;
+
+/// Within this the index has what the engine has.
+const INDEX_FOLLOWS: Duration = Duration::from_millis(1);
 
 /// Keys resolved with one log entry at most.
 const KEYS_MAX: usize = 4000;
@@ -92,6 +97,9 @@ async fn resolve_some(
     }
     drop(snapshot);
     if batch.is_empty() {
+        // The index follows the engine: what it still names is gone there already.
+        drop(announced);
+        request.shared.env.sleep(INDEX_FOLLOWS).await;
         return Ok(());
     }
     let held = Held { announced: Some(announced), ..Held::default() };

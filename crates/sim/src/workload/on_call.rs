@@ -67,6 +67,8 @@ struct Turn {
     pair: i64,
     side: i64,
     manner: Manner,
+    /// Between what it reads of itself and its check of the other.
+    thinks: Duration,
 }
 
 impl OnCall {
@@ -114,7 +116,11 @@ impl OnCall {
                     Some(gateway) if random.chance(0.2) => {
                         workload.look(&gateway, pair, Duration::from_millis(random.below(200))).await;
                     }
-                    Some(gateway) => workload.change(&gateway, pair, side, Manner::draw(&mut random)).await,
+                    Some(gateway) => {
+                        let manner = Manner::draw(&mut random);
+                        let thinks = Duration::from_millis(random.below(100));
+                        workload.change(&gateway, pair, side, manner, thinks).await;
+                    }
                 }
                 workload.world.sleep(Duration::from_millis(random.below(30))).await;
             }
@@ -122,15 +128,20 @@ impl OnCall {
         });
     }
 
-    async fn change(&self, gateway: &Gateway, pair: i64, side: i64, manner: Manner) {
+    async fn change(&self, gateway: &Gateway, pair: i64, side: i64, manner: Manner, thinks: Duration) {
         let number = {
             let mut state = self.state.lock();
             state.begun += 1;
             state.begun
         };
-        let turn = Turn { number, pair, side, manner };
+        let turn = Turn { number, pair, side, manner, thinks };
+        let world = self.world.clone();
         let options = TxnOptions { isolation: manner.isolation(), ..TxnOptions::default() };
-        match gateway.transact(options, move |txn| async move { take_turn(&txn, turn).await }).await {
+        let outcome = gateway.transact(options, move |txn| {
+            let world = world.clone();
+            async move { take_turn(&world, &txn, turn).await }
+        });
+        match outcome.await {
             // Only what a committed transaction saw counts.
             Outcome::Committed(seen) => {
                 self.state.lock().acknowledged += 1;
@@ -215,8 +226,8 @@ impl Manner {
 }
 
 /// Goes off call if the other is on, on call if oneself is off. Answers with what was seen.
-async fn take_turn(txn: &Transaction, turn: Turn) -> TxnResult<[Doctor; 2]> {
-    let Turn { number, pair, side, manner } = turn;
+async fn take_turn(world: &World, txn: &Transaction, turn: Turn) -> TxnResult<[Doctor; 2]> {
+    let Turn { number, pair, side, manner, thinks } = turn;
     let wait = LockWait::Block { timeout: None };
     let lock = LockSpec { mode: LockMode::Update, wait, absent_too: false };
     let seen = match manner {
@@ -224,6 +235,7 @@ async fn take_turn(txn: &Transaction, turn: Turn) -> TxnResult<[Doctor; 2]> {
         Manner::Locked => read(txn, pair, Some(lock)).await?,
         Manner::Checked => {
             let mine = decode(get(txn, &doctor(pair, side), None).await?)?;
+            world.sleep(thinks).await;
             let key = doctor(pair, 1 - side);
             let found = txn.get_many(&[key], Some(lock), Visible::Everything, true).await?;
             let other = decode(found.into_iter().next().flatten())?;

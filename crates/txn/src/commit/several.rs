@@ -447,7 +447,7 @@ impl<'a> SignsOfLife<'a> {
         let beat = self.beat.get_or_insert_with(|| {
             Box::pin(async move {
                 client.env.sleep(client.env.knobs().txn_heartbeat).await;
-                if buggify!(&client.env, "no_sign_of_life", 0.5) {
+                if buggify!(&client.env, "no_sign_of_life", 0.8) {
                     std::future::pending::<()>().await;
                 }
                 record(client, txn, anchor, RecordOp::Heartbeat).await
