@@ -11,7 +11,6 @@ pub const PROBES: &[&str] = &[
     "leadership_lost_with_proposals_under_way",
     "log_cut_below_a_slow_follower",
     "log_cut_by_a_flush",
-    "proposal_replaced_by_another_leader",
     "proposed_under_an_old_epoch",
     "proposed_when_no_longer_leading",
     "reads_confirmed_together",

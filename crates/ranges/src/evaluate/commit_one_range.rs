@@ -38,7 +38,7 @@ pub async fn commit(request: &Evaluation<'_>, commit: CommitRequest) -> KvResult
             continue;
         }
         let snapshot = request.shared.engine.snapshot();
-        match request.check_writes(&*snapshot, &writes, |_| false) {
+        match request.check_writes(&*snapshot, &writes, |_| false, &mut own) {
             Ok(()) => {}
             Err(KvError::TxnCommitted { at }) => {
                 probe!("repeated_one_range_commit");
@@ -59,8 +59,8 @@ pub async fn commit(request: &Evaluation<'_>, commit: CommitRequest) -> KvResult
             );
         }
         if batch.is_empty() {
-            // Locks alone: validated, and nothing to write. They stay until they are released: a repetition must
-            // find them.
+            // Locks alone: validated, and nothing to write. Those that were held stay until they are released; those that
+            // had to be taken again go at once.
             if request.confirm(&ticket).await {
                 return Ok(writes.at);
             }

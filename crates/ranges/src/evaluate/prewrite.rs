@@ -10,6 +10,7 @@ use storage::Batch;
 use super::{Evaluation, Patience, record};
 use crate::intents::IntentHead;
 use crate::leadership::Ticket;
+use crate::locks::OwnLocks;
 use crate::proposal::Held;
 
 /// Cut into pieces that fit a log entry; each is a prewrite of its own. Locks are validated, and the record is
@@ -88,7 +89,7 @@ impl Piece<'_> {
             if !request.replica.leadership.holds(&ticket) {
                 continue;
             }
-            let batch = match self.evaluate(is_anchored_here) {
+            let batch = match self.evaluate(is_anchored_here, &mut own) {
                 Ok(batch) => batch,
                 Err(error) => return Err(request.refuse(announced, error)),
             };
@@ -143,7 +144,7 @@ impl Piece<'_> {
     }
 
     /// The keys are announced, and the record is ours if it is here.
-    fn evaluate(&self, is_anchored_here: bool) -> KvResult<Batch> {
+    fn evaluate(&self, is_anchored_here: bool, own: &mut OwnLocks<'_>) -> KvResult<Batch> {
         let Writes { txn, at, ref mutations, attempt, .. } = self.writes;
         let mut batch = Batch::new();
         if is_anchored_here {
@@ -156,7 +157,7 @@ impl Piece<'_> {
             }
         }
         let snapshot = self.request.shared.engine.snapshot();
-        self.request.check_writes(&*snapshot, &self.writes, |key| matches!(self.before(key), Before::Done))?;
+        self.request.check_writes(&*snapshot, &self.writes, |key| matches!(self.before(key), Before::Done), own)?;
         for mutation in mutations {
             if matches!(self.before(&mutation.key), Before::Done) {
                 continue;

@@ -146,7 +146,14 @@ impl Evaluation<'_> {
     ///
     /// # Errors
     /// `TxnCommitted` where a version of the transaction itself is found; the conflicts of [`KvError`].
-    pub fn check_writes(&self, snapshot: &dyn Snapshot, writes: &Writes, skip: impl Fn(&Key) -> bool) -> KvResult<()> {
+    /// Locks that had been lost and are taken again are noted in `own`.
+    pub fn check_writes(
+        &self,
+        snapshot: &dyn Snapshot,
+        writes: &Writes,
+        skip: impl Fn(&Key) -> bool,
+        own: &mut OwnLocks<'_>,
+    ) -> KvResult<()> {
         if let Err(below) = self.replica.check_floor(writes.txn.start()) {
             // What is found of an earlier copy of the request is true; what is not may have been collected (rule 7).
             let committed = self.committed_before(snapshot, writes)?;
@@ -183,7 +190,7 @@ impl Evaluation<'_> {
             }
         }
         for locked in writes.locked.iter().filter(|_| !env::sabotage("validate_no_locks")) {
-            self.validate_lock(snapshot, writes, locked)?;
+            self.validate_lock(snapshot, writes, locked, own)?;
         }
         match pushed {
             None => Ok(()),
@@ -206,11 +213,20 @@ impl Evaluation<'_> {
 
     /// Rule 19: the lock is held or can be had at once, nothing was committed since it was granted, and nothing
     /// will be below the number.
-    fn validate_lock(&self, snapshot: &dyn Snapshot, writes: &Writes, locked: &LockedKey) -> KvResult<()> {
+    fn validate_lock(
+        &self,
+        snapshot: &dyn Snapshot,
+        writes: &Writes,
+        locked: &LockedKey,
+        own: &mut OwnLocks<'_>,
+    ) -> KvResult<()> {
         let LockedKey { key, mode, seen } = locked;
         let lost = || KvError::LockLost { key: key.clone() };
-        if !self.replica.locks.acquire_now(writes.txn, self.from, key, *mode)?.is_ok() {
-            return Err(lost());
+        match self.replica.locks.acquire_now(writes.txn, self.from, key, *mode)? {
+            Taken::Held => {}
+            // The request may be a late copy, and the transaction long over.
+            Taken::New => own.add(key),
+            Taken::Busy { .. } => return Err(lost()),
         }
         let since = match mode {
             LockMode::KeyShare => mvcc::key_changed_since(snapshot, key, *seen),

@@ -248,7 +248,6 @@ impl Peer {
             if proposed == index && proposed_term == term {
                 return Some(completion);
             }
-            probe!("proposal_replaced_by_another_leader");
             completion.failed(KvError::Ambiguous { range: self.replica.range });
         }
         None
