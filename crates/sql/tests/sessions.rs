@@ -26,3 +26,26 @@ fn a_commit_that_fails_is_not_acknowledged() {
         assert_eq!(left.rows, [[Some("ann left".to_owned())]]);
     });
 }
+
+/// What a transaction has locked shows while it is open, in our words and in PostgreSQL's.
+#[test]
+fn locks_and_transactions_can_be_seen() {
+    block_on(async {
+        let server = server(Vec::new()).await;
+        let (mut one, mut two) = (connect(&server).await, connect(&server).await);
+        run(&mut one, "CREATE TABLE stock (item int PRIMARY KEY); INSERT INTO stock VALUES (7)").await.unwrap();
+        run(&mut one, "BEGIN; SELECT * FROM stock FOR UPDATE; LOCK TABLE stock IN SHARE MODE").await.unwrap();
+        let seen = "SELECT table_name, key, mode, granted FROM cairn.locks WHERE table_name = 'stock' ORDER BY mode";
+        let text = |words: &[&str]| words.iter().map(|word| Some((*word).to_owned())).collect::<Vec<_>>();
+        let rows = run(&mut two, seen).await.unwrap().rows;
+        assert!(rows.contains(&text(&["stock", "Key (item)=(7)", "FOR UPDATE", "t"])), "{rows:?}");
+        let mode = "SELECT mode FROM pg_locks WHERE relation = 'stock'::regclass AND NOT fastpath";
+        assert_eq!(run(&mut two, mode).await.unwrap().rows, [text(&["ShareLock"])]);
+        let open = "SELECT isolation, state, locks FROM cairn.transactions WHERE session_id <> pg_backend_pid()";
+        let idle = text(&["serializable", "idle in transaction", "2"]);
+        assert_eq!(run(&mut two, open).await.unwrap().rows, [idle]);
+        run(&mut one, "COMMIT").await.unwrap();
+        assert!(run(&mut two, seen).await.unwrap().rows.is_empty());
+        assert!(run(&mut two, open).await.unwrap().rows.is_empty());
+    });
+}

@@ -13,7 +13,7 @@ use rpc::range::{LockMode, LockSpec, LockWait, RangeBody, RangeReply, ReadOp};
 use crate::read::unexpected;
 use crate::route::{Patience, Sent};
 use crate::transaction::{Core, Phase};
-use crate::{Conflict, Transaction, TxnError, TxnResult};
+use crate::{Conflict, Isolation, Transaction, TxnError, TxnResult};
 
 /// Between two looks at a transaction that is being committed.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
@@ -42,7 +42,29 @@ impl Transaction {
     }
 }
 
+/// What can be seen of an open transaction from outside.
+#[derive(Clone, Debug)]
+pub struct Sight {
+    pub id: TxnId,
+    pub isolation: Isolation,
+    /// With the strongest mode it asked for.
+    pub locks: Vec<(Key, LockMode)>,
+    pub buffered_bytes: usize,
+}
+
 impl LockHandle {
+    /// `None` once it is over.
+    pub fn look(&self) -> Option<Sight> {
+        let core = self.0.upgrade()?;
+        let state = core.state.lock();
+        (state.phase != Phase::Over).then(|| Sight {
+            id: core.id,
+            isolation: core.isolation,
+            locks: state.locks.list(),
+            buffered_bytes: state.buffer.bytes(),
+        })
+    }
+
     pub fn id(&self) -> Option<TxnId> {
         self.0.upgrade().map(|core| core.id)
     }

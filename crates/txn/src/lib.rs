@@ -64,7 +64,7 @@ pub use rpc::range::{KeyValue, LockMode, LockSpec, LockWait};
 
 pub use client::{Isolation, TxnClient, TxnOptions};
 pub use error::{Conflict, TxnError, TxnResult};
-pub use hold::{Keep, LockHandle};
+pub use hold::{Keep, LockHandle, Sight};
 pub use oracle::{Oracle, SchemaGuard, Stamp};
 pub use owned::AheadRows;
 pub use route::Directory;

@@ -7,6 +7,8 @@ use env::BoxFuture;
 use expr::Oid;
 use keyspace::{Key, NodeId, TableId, Timestamp, TxnId};
 
+use txn::LockMode;
+
 use crate::{SqlError, SqlResult};
 
 /// Where the rows come from; parts that nobody registered have none. One per node.
@@ -83,6 +85,11 @@ pub trait SessionView: Send + Sync {
     /// `session` is the one that asks.
     fn settings(&self, session: u32) -> Vec<SettingRow>;
 
+    /// The open transactions of this node's sessions.
+    fn transactions(&self) -> Vec<TransactionRow> {
+        Vec::new()
+    }
+
     fn prepared_statements(&self, session: u32) -> Vec<PreparedRow> {
         let _ = session;
         Vec::new()
@@ -110,6 +117,24 @@ pub struct ActivityRow {
     /// `active`, `idle`, `idle in transaction`, `idle in transaction (aborted)`.
     pub state: &'static str,
     pub query: String,
+}
+
+/// An open transaction and what it has locked.
+#[derive(Clone, Debug)]
+pub struct TransactionRow {
+    pub session: u32,
+    pub id: TxnId,
+    /// Under which the session's advisory locks wait; zero if it never had one.
+    pub advisory: TxnId,
+    pub isolation: &'static str,
+    pub state: &'static str,
+    pub started: Option<i64>,
+    pub query: String,
+    pub buffered_bytes: u64,
+    /// Keys: of rows, and those that stand for tables.
+    pub locks: Vec<(Key, LockMode)>,
+    /// Weak table locks, by use.
+    pub uses: Vec<(Oid, LockMode)>,
 }
 
 /// A row of `pg_settings`.

@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
+use expr::Oid;
 use parking_lot::Mutex;
-use txn::{LockHandle, LockMode};
+use txn::{Isolation, LockHandle, LockMode};
 
 use super::settings::{self, Kind, SettingId, Value};
 use super::state::{OpenTransaction, SessionState};
 use super::table_locks::{Announcement, modes_of};
-use crate::catalog::providers::{ActivityRow, CursorRow, PreparedRow, SessionView, SettingRow, WaitRow};
+use crate::catalog::providers::{
+    ActivityRow, CursorRow, PreparedRow, SessionView, SettingRow, TransactionRow, WaitRow,
+};
 
 #[derive(Default)]
 pub(crate) struct Registry(Mutex<BTreeMap<u32, Weak<SessionState>>>);
@@ -81,6 +84,39 @@ impl SessionView for Registry {
             }
         };
         sessions.iter().map(row).collect()
+    }
+
+    fn transactions(&self) -> Vec<TransactionRow> {
+        let sessions: Vec<_> = self.0.lock().values().filter_map(Weak::upgrade).collect();
+        let row = |session: &Arc<SessionState>| {
+            let open = session.open()?;
+            let (sight, used) = (open.handle.look()?, open.used.upgrade()?);
+            let activity = session.activity();
+            let mut uses: BTreeMap<Oid, LockMode> = BTreeMap::new();
+            let by_use = used.uses();
+            for (table, mode) in by_use.iter().flat_map(|(table, how)| modes_of(table, *how)).chain(used.stated_modes())
+            {
+                let known = uses.entry(table).or_insert(mode);
+                *known = known.with(mode);
+            }
+            Some(TransactionRow {
+                session: session.id,
+                id: sight.id,
+                advisory: session.advisory.owner(),
+                isolation: match sight.isolation {
+                    Isolation::ReadCommitted => "read committed",
+                    Isolation::RepeatableRead => "repeatable read",
+                    Isolation::Serializable => "serializable",
+                },
+                state: activity.state,
+                started: activity.transaction_start,
+                query: activity.query.to_string(),
+                buffered_bytes: sight.buffered_bytes as u64,
+                locks: sight.locks,
+                uses: uses.into_iter().collect(),
+            })
+        };
+        sessions.iter().filter_map(row).collect()
     }
 
     fn settings(&self, session: u32) -> Vec<SettingRow> {

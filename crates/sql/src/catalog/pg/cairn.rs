@@ -4,7 +4,7 @@ use expr::{Oid, Row};
 use keyspace::{Key, TableId, encoding};
 
 use super::row::{Equal, row};
-use super::{VirtualContext, stat};
+use super::{VirtualContext, locks, stat};
 use crate::catalog::Table;
 use crate::{SqlError, SqlResult};
 
@@ -12,6 +12,8 @@ pub(super) async fn rows(cx: &VirtualContext<'_>, equal: &Equal<'_>) -> SqlResul
     match equal.relation.table.name.as_str() {
         "nodes" => nodes(cx, equal).await,
         "ranges" => ranges(cx, equal).await,
+        "transactions" => Ok(locks::transactions(cx, equal)),
+        "locks" => locks::locks(cx, equal).await,
         "settings" => Ok(settings(cx, equal)),
         name => Err(SqlError::not_supported(format!("relation \"cairn.{name}\""))),
     }

@@ -16,6 +16,7 @@ mod describe;
 mod fixed;
 mod index;
 mod information_schema;
+mod locks;
 pub(crate) mod relations;
 mod role;
 mod row;
@@ -141,7 +142,7 @@ async fn make(cx: &VirtualContext<'_>, equal: &Equal<'_>) -> SqlResult<Vec<Row>>
         "pg_stat_database" => stat::databases(cx, equal),
         "pg_stat_activity" => stat::activity(cx, equal),
         "pg_settings" => stat::settings(cx, equal),
-        "pg_locks" => stat::locks(cx, equal),
+        "pg_locks" => return locks::pg_locks(cx, equal).await,
         "pg_prepared_statements" => stat::prepared(cx, equal),
         "pg_cursors" => stat::cursors(cx, equal),
         name => return fixed::rows(name, equal),

@@ -155,11 +155,6 @@ pub(super) fn setting_rows(cx: &VirtualContext<'_>) -> Vec<SettingRow> {
     cx.views.sessions.as_ref().map(|sessions| sessions.settings(cx.session)).unwrap_or_default()
 }
 
-/// Locks on rows are `cairn.locks`'; there are no others.
-pub(super) fn locks(_cx: &VirtualContext<'_>, _equal: &Equal<'_>) -> Vec<Row> {
-    Vec::new()
-}
-
 pub(super) fn prepared(cx: &VirtualContext<'_>, equal: &Equal<'_>) -> Vec<Row> {
     let statements = cx.views.sessions.as_ref().map(|sessions| sessions.prepared_statements(cx.session));
     statements
