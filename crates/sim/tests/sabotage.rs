@@ -18,7 +18,8 @@ const TRIES: u64 = 40;
 #[derive(Debug)]
 struct Row {
     guard: &'static str,
-    seed: u64,
+    /// Nothing if no seed has been found yet.
+    seed: Option<u64>,
     /// What has to run, where the draw of the seed does not do.
     workloads: Option<Vec<Kind>>,
 }
@@ -31,7 +32,8 @@ fn listed() -> Vec<Row> {
         let seed = cells.next()?;
         let workload = cells.next()?;
         let workloads = (!workload.is_empty()).then(|| workload.split(',').map(|name| name.parse().unwrap()).collect());
-        Some(Row { guard, seed: seed.parse().unwrap_or_else(|_| panic!("{guard} has no seed")), workloads })
+        let seed = (!seed.is_empty()).then(|| seed.parse().unwrap());
+        Some(Row { guard, seed, workloads })
     };
     text.lines().filter_map(row).collect()
 }
@@ -39,13 +41,14 @@ fn listed() -> Vec<Row> {
 #[test]
 fn every_listed_breakage_is_found() {
     let only = std::env::var("CAIRN_GUARDS").unwrap_or_default();
-    let chosen = |row: &Row| only.is_empty() || only.split(',').any(|guard| guard == row.guard);
+    let chosen = |row: &Row| row.seed.is_some() && (only.is_empty() || only.split(',').any(|guard| guard == row.guard));
     let missed: Vec<Row> = listed().into_iter().filter(chosen).filter(|row| !is_found(row)).collect();
     assert!(missed.is_empty(), "these breakages go unnoticed: {missed:?}");
 }
 
 fn is_found(row: &Row) -> bool {
-    (row.seed..row.seed + TRIES).any(|seed| {
+    let first = row.seed.expect("only rows with a seed are tried");
+    (first..first + TRIES).any(|seed| {
         let (sabotage, workloads) = (Some(row.guard), row.workloads.clone());
         let report = simulate(&SimOptions { sabotage, workloads, ..SimOptions::new(seed) });
         let Some(violation) = report.violations.first() else { return false };
