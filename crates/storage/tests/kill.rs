@@ -100,7 +100,8 @@ struct Progress {
 
 #[test]
 fn what_a_killed_process_leaves_is_an_allowed_state() {
-    for seed in 0..40 {
+    // Seed 0 ends with a flush that meets another one under way, which RocksDB does not wait for by itself in most of its runs.
+    for seed in (0..40).chain(std::iter::repeat_n(0, 10)) {
         let dir = tempfile::tempdir().unwrap();
         let status = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "the_child"])
@@ -182,7 +183,9 @@ fn newest_log(store: &Path) -> (String, u64) {
     let logs = fs::read_dir(store.join("data")).unwrap().filter_map(|entry| {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();
-        name.ends_with(".log").then(|| (name, entry.metadata().unwrap().len()))
+        // One that is no longer needed may go at this moment.
+        let len = entry.metadata().ok()?.len();
+        name.ends_with(".log").then_some((name, len))
     });
     logs.max().unwrap()
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -109,6 +110,9 @@ impl Engine for RocksEngine {
         let mut options = FlushOptions::default();
         options.set_wait(true);
         self.inner.db.flush_cfs_opt(&families, &options).map_err(|error| self.inner.poison.write_failed(&error))?;
+        for family in families {
+            self.inner.wait_for_flushes(family)?;
+        }
         self.sync() // a family without unflushed entries is not flushed; its last batch may be in the log alone
     }
 
@@ -130,6 +134,9 @@ impl Engine for RocksEngine {
         Ok(sizes[0])
     }
 }
+
+/// A flush that is waited for is looked after this often.
+const FLUSH_POLL: Duration = Duration::from_micros(300);
 
 impl Inner {
     pub(super) fn family(&self, family: Family) -> &ColumnFamily {
@@ -161,6 +168,27 @@ impl Inner {
             }
         }
         translated
+    }
+
+    /// Waits until everything that was in memtables of the family when this was called is in files.
+    ///
+    /// RocksDB's own waiting cannot be relied upon for several families: it compares each of them with the number of the
+    /// last memtable of any of them (`DBImpl::AtomicFlushMemTables` pairs a list with an unordered map, as of 11.8), and
+    /// comes back while a flush is under way. The log would be cut off at what a crash can still lose.
+    fn wait_for_flushes(&self, family: &ColumnFamily) -> Result<()> {
+        loop {
+            let waiting = self.db.property_int_value_cf(family, rocksdb::properties::NUM_IMMUTABLE_MEM_TABLE);
+            match waiting {
+                Ok(None | Some(0)) => return Ok(()),
+                Ok(Some(_)) => self.check_background()?,
+                Err(error) => return Err(self.poison.write_failed(&error)),
+            }
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "RocksDB's threads are being waited for, which live in no other time"
+            )]
+            std::thread::sleep(FLUSH_POLL);
+        }
     }
 
     /// A flush or compaction that failed behind our back is as fatal as one that we waited for.
