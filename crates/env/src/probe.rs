@@ -80,6 +80,7 @@ pub const PROBES: &[&str] = &[
 /// Rare paths of SQL sessions and of changes of members, which the simulator does not have.
 pub const PROBES_ELSEWHERE: &[&str] = &[
     "advisory_lock_outlived_its_queue",
+    "ended_the_locks_of_a_committed_transaction",
     "notification_dropped",
     "removed_replica_learnt_it_from_a_peer",
     "sabotage_reached",

@@ -16,6 +16,7 @@ use storage::Snapshot;
 
 use super::{Evaluation, Obstacle, Patience, engine_error, recovery};
 use crate::leadership::Ticket;
+use crate::locks::Taken;
 use crate::read_cache::Read;
 
 /// Bytes that a row takes in an answer beside its key and value.
@@ -389,10 +390,25 @@ fn skips(request: &Evaluation<'_>, read: &ReadRequest, key: &Key) -> Result<bool
     let (Some(LockSpec { mode, wait: LockWait::SkipLocked, .. }), Some(txn)) = (read.lock, read.txn) else {
         return Ok(false);
     };
-    let has_intent = request.replica.intents.get(key).is_some_and(|intent| intent.txn != txn);
-    let is_locked =
-        has_intent || !request.replica.locks.acquire_now(txn, request.from, key, mode).map_err(Failure)?.is_ok();
-    Ok(is_locked)
+    if request.replica.intents.get(key).is_some_and(|intent| intent.txn != txn) {
+        return Ok(true);
+    }
+    let acquire = || request.replica.locks.acquire_now(txn, request.from, key, mode).map_err(Failure);
+    match acquire()? {
+        Taken::Busy { holder } if end_if_committed(request, holder) => Ok(!acquire()?.is_ok()),
+        taken => Ok(!taken.is_ok()),
+    }
+}
+
+/// A transaction that is committed has its locks in several ranges until its intents there are resolved, and for a
+/// moment longer. Who would wait for it does not notice; who would not wait must not be told that the row is locked.
+fn end_if_committed(request: &Evaluation<'_>, holder: TxnId) -> bool {
+    let is_committed = request.shared.committed.at(holder).is_some();
+    if is_committed {
+        probe!("ended_the_locks_of_a_committed_transaction");
+        request.replica.locks.end(holder);
+    }
+    is_committed
 }
 
 /// Locks what is returned, and finds out whether it is still the newest.
@@ -431,7 +447,16 @@ impl Locking<'_> {
 
     /// `false`: the row is skipped.
     async fn lock_key(&mut self, key: &Key) -> KvResult<bool> {
-        match self.request.lock(self.txn, key, self.lock.mode, self.lock.wait).await {
+        let ask = || self.request.lock(self.txn, key, self.lock.mode, self.lock.wait);
+        let answer = match ask().await {
+            Err(KvError::LockNotAvailable { holder, timed_out: false, .. })
+                if end_if_committed(self.request, holder) =>
+            {
+                ask().await
+            }
+            answer => answer,
+        };
+        match answer {
             Ok(waited) => self.waited |= waited,
             Err(KvError::LockNotAvailable { timed_out: false, .. }) if self.lock.wait == LockWait::SkipLocked => {
                 return Ok(false);
