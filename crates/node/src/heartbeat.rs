@@ -27,6 +27,8 @@ pub struct Heartbeat {
     pub transport: Arc<dyn Transport>,
     pub engine: Arc<dyn Engine>,
     pub contact: Arc<Contact>,
+    /// Its sessions have transactions open.
+    pub sql: Arc<sql::session::Server>,
 }
 
 /// What the leader and this node know of each other.
@@ -99,7 +101,7 @@ impl Heartbeat {
             info: self.info.clone(),
             replicas: self.store.statuses(),
             life,
-            oldest_read: None,
+            oldest_read: self.sql.oldest_read(),
         };
         let answer = leader.ask_within(env.knobs().node_expiry, || ClusterRequest::Heartbeat(status.clone())).await;
         match answer {

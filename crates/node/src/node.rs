@@ -147,6 +147,7 @@ impl Node {
             transport: transport.clone(),
             engine,
             contact: contact.clone(),
+            sql: sql.clone(),
         };
         env.spawn("heartbeat", heartbeat.run(stopping.subscribe()));
         let garbage = GarbageCollection { env: env.clone(), store: store.clone(), contact: contact.clone() };

@@ -27,6 +27,26 @@ fn a_commit_that_fails_is_not_acknowledged() {
     });
 }
 
+/// Garbage collection stays below what open transactions may still read.
+#[test]
+fn the_oldest_read_is_that_of_the_oldest_open_transaction() {
+    block_on(async {
+        let server = server(Vec::new()).await;
+        let (mut one, mut two) = (connect(&server).await, connect(&server).await);
+        run(&mut one, "CREATE TABLE t (a int)").await.unwrap();
+        assert_eq!(server.oldest_read(), None);
+        run(&mut one, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT * FROM t").await.unwrap();
+        let oldest = server.oldest_read().expect("a transaction is open");
+        run(&mut two, "BEGIN; SELECT * FROM t").await.unwrap();
+        run(&mut two, "INSERT INTO t VALUES (1)").await.unwrap();
+        assert_eq!(server.oldest_read(), Some(oldest));
+        run(&mut one, "COMMIT").await.unwrap();
+        assert!(server.oldest_read().expect("the other one is open") > oldest);
+        run(&mut two, "ROLLBACK").await.unwrap();
+        assert_eq!(server.oldest_read(), None);
+    });
+}
+
 /// What a transaction has locked shows while it is open, in our words and in PostgreSQL's.
 #[test]
 fn locks_and_transactions_can_be_seen() {

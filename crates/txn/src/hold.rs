@@ -7,7 +7,7 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use keyspace::{Key, Span, TxnId};
+use keyspace::{Key, Span, Timestamp, TxnId};
 use rpc::range::{LockMode, LockSpec, LockWait, RangeBody, RangeReply, ReadOp};
 
 use crate::read::unexpected;
@@ -63,6 +63,13 @@ impl LockHandle {
             locks: state.locks.list(),
             buffered_bytes: state.buffer.bytes(),
         })
+    }
+
+    /// Nothing below this is read any more; `None` once it is over.
+    pub fn oldest_read(&self) -> Option<Timestamp> {
+        let core = self.0.upgrade()?;
+        let state = core.state.lock();
+        (state.phase != Phase::Over).then(|| core.id.start().min(state.stamp.at))
     }
 
     pub fn id(&self) -> Option<TxnId> {

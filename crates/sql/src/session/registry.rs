@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
 use expr::Oid;
+use keyspace::Timestamp;
 use parking_lot::Mutex;
 use txn::{Isolation, LockHandle, LockMode};
 
@@ -56,6 +57,12 @@ impl Registry {
             (is_other && !mode.is_compatible_with(announcement.mode)).then_some((open.handle, mode))
         };
         open.filter_map(conflicting).collect()
+    }
+
+    /// The lowest number at which an open transaction of this node may still read.
+    pub fn oldest_read(&self) -> Option<Timestamp> {
+        let sessions: Vec<_> = self.0.lock().values().filter_map(Weak::upgrade).collect();
+        sessions.iter().filter_map(|session| session.open()?.handle.oldest_read()).min()
     }
 
     fn find(&self, session: u32) -> Option<Arc<SessionState>> {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use env::{Budget, Env};
-use keyspace::NodeId;
+use keyspace::{NodeId, Timestamp};
 use txn::TxnClient;
 
 use super::notify::{Channels, Ear};
@@ -116,6 +116,11 @@ impl Server {
             Views { cluster: None, sessions: Some(sessions) }
         };
         self.views.get_or_init(without_cluster)
+    }
+
+    /// The lowest number at which an open transaction of this node may still read: garbage collection stays below it.
+    pub fn oldest_read(&self) -> Option<Timestamp> {
+        self.sessions.oldest_read()
     }
 
     /// Open sessions.
