@@ -18,6 +18,7 @@ pub const PROBES: &[&str] = &[
     "stepped_down_on_a_stalled_disk",
     // replicas, splits, snapshots
     "a_message_waited_for_the_split",
+    "asked_for_a_state_that_was_lost",
     "asked_under_an_old_epoch",
     "locks_moved_with_a_split",
     "part_of_a_snapshot_sent_again",
@@ -54,6 +55,7 @@ pub const PROBES: &[&str] = &[
     "a_refused_writer_held_readers",
     "a_share_was_divided_again",
     "aborted_an_expired_transaction",
+    "an_intent_of_an_older_attempt_did_not_count",
     "an_intent_older_than_the_garbage_floor",
     "an_outcome_below_the_garbage_floor",
     "one_range_commit_was_fenced",

@@ -146,3 +146,50 @@ async fn a_follower_that_slept_through_splits_catches_up_by_log_or_snapshot() {
         check_tiling(&cluster, away, 3).await;
     }
 }
+
+/// The right-hand side begins with a state that is not flushed and a log that is synced. Power fails, and the left-hand side
+/// comes back beyond the split by a snapshot: nobody applies the split here any more.
+#[tokio::test(start_paused = true)]
+async fn a_right_hand_side_without_its_state_asks_for_one() {
+    let asked = || {
+        let hits = env::probe_hits();
+        hits.into_iter().find(|(name, _)| *name == "asked_for_a_state_that_was_lost").map_or(0, |(_, hits)| hits)
+    };
+    let before = asked();
+    for seed in 0..6 {
+        let mut cluster = Cluster::new(seed, 3, |knobs| {
+            knobs.flush_bytes = 8_000;
+            knobs.log_keep_bytes = 500;
+        });
+        cluster.bootstrap(3).await;
+        let client = cluster.client();
+        client.put("k", "0").await.unwrap();
+        let away = if cluster.leader("k").await == 3 { 2 } else { 3 };
+        client.admin("k", split_at("k5", 5, 3)).await.unwrap();
+        for n in 0..5 {
+            client.put("k7", &format!("{n}")).await.unwrap();
+        }
+        settle().await;
+        cluster.crash(away);
+        for n in 0..200 {
+            client.put("k1", &format!("{n:0200}")).await.unwrap();
+        }
+        // Whoever leads now does not know how far the absent one came, and cannot tell it that the split is committed.
+        let leader = cluster.leader("k").await;
+        cluster.restart(leader).await;
+        client.put("k1", "last").await.unwrap();
+        cluster.start(away);
+        for key in ["k", "k5"] {
+            cluster.check_replicas_agree(key).await;
+        }
+        assert_eq!(client.get("k7").await.unwrap().as_deref(), Some("4"));
+        check_tiling(&cluster, away, 2).await;
+        assert_eq!(cluster.store(away).defects(), []);
+        // It counts again where it is needed.
+        let other = (1..=3).find(|node| *node != away && *node != 1).unwrap_or(1);
+        cluster.crash(other);
+        client.put("k7", "after").await.unwrap();
+        assert_eq!(client.get("k7").await.unwrap().as_deref(), Some("after"), "seed {seed}");
+    }
+    assert!(asked() > before, "no seed lost a state");
+}

@@ -161,6 +161,9 @@ pub struct Consensus {
     standing: Standing,
     /// What the election clock showed at the last tick: a lower value means it was reset.
     elapsed: usize,
+    /// The log is here and the state that it begins with is not (see [`Consensus::open`]): nothing of it can be applied
+    /// before a snapshot has brought a state.
+    lacks_state: bool,
     /// Met in an event that could not tell it: see [`Consensus::deferred`].
     defect: Option<Defect>,
 }
@@ -174,6 +177,11 @@ const NEVER: usize = usize::MAX / 4;
 
 impl Consensus {
     /// Takes up where the log and the applied state left off.
+    ///
+    /// The right-hand side of a split may have a log and no state: the state was not flushed when the machine lost power, and
+    /// the left-hand side will not apply the split again, because it was sent a snapshot from beyond it. The log is all
+    /// that this replica has promised anybody: it goes on acknowledging entries and voting, it applies nothing and does not
+    /// stand for election, and asks the leader for a snapshot that covers what it has.
     ///
     /// # Errors
     /// The two do not fit together: something that was acknowledged is missing.
@@ -198,7 +206,8 @@ impl Consensus {
         if hard_state.commit > last {
             return Err(Defect::LostEntries { last, commit: hard_state.commit });
         }
-        if applied > last || applied + 1 < first {
+        let lacks_state = applied == 0 && first == INITIAL_INDEX + 1;
+        if applied > last || (applied + 1 < first && !lacks_state) {
             return Err(Defect::LogAndStateApart { applied, first, last });
         }
         let config = Config {
@@ -230,7 +239,8 @@ impl Consensus {
         let raft = guarded(|| RawNode::new(&config, storage, &logger))?
             .map_err(|error| Defect::Unreadable(error.to_string()))?;
         let standing = Standing { role: Role::Follower, term: hard_state.term, leader: None };
-        let mut consensus = Consensus { raft, timing, election_timeout: 0, standing, elapsed: 0, defect: None };
+        let (election_timeout, elapsed, defect) = (0, 0, None);
+        let mut consensus = Consensus { raft, timing, election_timeout, standing, elapsed, lacks_state, defect };
         consensus.draw_timeout(draw);
         Ok(consensus)
     }
@@ -267,12 +277,32 @@ impl Consensus {
             self.draw_timeout(draw);
         }
         self.elapsed = elapsed;
+        if self.lacks_state {
+            return self.ask_for_state();
+        }
         let follows = self.raft.raft.state != StateRole::Leader && self.raft.raft.promotable();
         if follows && elapsed as u64 >= self.election_timeout {
             self.draw_timeout(draw);
             self.campaign()?;
         }
         Ok(())
+    }
+
+    /// Asks whoever leads for a snapshot. raft sends the question again with each heartbeat until one comes; it can be asked
+    /// only once an entry of the leader's own term is here.
+    fn ask_for_state(&mut self) -> Result<(), Defect> {
+        let raft = &mut self.raft;
+        guarded(|| {
+            let raft = &mut raft.raft;
+            let asked_earlier = raft.raft_log.last_term() < raft.term;
+            if asked_earlier {
+                // It was asked of an earlier leader, perhaps for entries that this one does not have.
+                raft.pending_request_snapshot = raft::INVALID_INDEX;
+            }
+            if raft.request_snapshot().is_ok() {
+                probe!("asked_for_a_state_that_was_lost");
+            }
+        })
     }
 
     /// Stands for election now.
@@ -384,6 +414,7 @@ impl Consensus {
             store.log_mut().reset(at.index, at.term, batch);
             store.set_members(from_conf_state(metadata.get_conf_state()));
             output.snapshot = Some(at);
+            self.lacks_state = false;
         }
         let entries = ready.take_entries();
         output.entries_to_sync = entries.len();
@@ -406,7 +437,10 @@ impl Consensus {
             output.messages.append(&mut output.after_sync);
         }
         output.reads = ready.take_read_states().iter().filter_map(|read| read_context(&read.request_ctx)).collect();
-        let committed = ready.take_committed_entries();
+        let mut committed = ready.take_committed_entries();
+        if self.lacks_state {
+            committed.clear();
+        }
         output.committed = committed.into_iter().map(committed_entry).collect::<Result<_, _>>()?;
         output.outgoing = self.raft.mut_store().take_outgoing();
         let raft = &mut self.raft;

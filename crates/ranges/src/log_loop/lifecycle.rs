@@ -153,6 +153,7 @@ impl LogLoop {
                 "the right-hand side begins here and now"
             );
             self.shared.remove_replica(range);
+            self.restart_numbers(range);
         }
         let at = right.span.start.clone();
         let snapshot = self.shared.engine.snapshot();
@@ -187,6 +188,15 @@ impl LogLoop {
             self.step(range, from, message);
         }
         Ok(())
+    }
+
+    /// A replica starts over under the number that it has: what waits for a sync is still said after it, but the numbers of
+    /// the polls that wrote it mean nothing to the new instance, which begins to count from one.
+    fn restart_numbers(&mut self, range: RangeId) {
+        let syncing = self.syncing.as_mut().and_then(|syncing| syncing.covers.get_mut(&range));
+        for waits in self.unsynced.get_mut(&range).into_iter().chain(syncing) {
+            waits.number = 0;
+        }
     }
 
     /// Somebody answers with a descriptor that this replica is not in.
