@@ -159,6 +159,33 @@ async fn a_restaged_attempt_replaces_the_earlier_one() {
     assert_eq!(client.get("z").await.unwrap().as_deref(), Some("2"));
 }
 
+/// A number that a range refused is dead, also where an intent of the attempt before it lies: the coordinator gives it up.
+#[tokio::test(start_paused = true)]
+async fn recovery_does_not_take_an_older_attempt_for_the_one_that_was_staged() {
+    let (_cluster, client) = two_ranges(55, 1).await;
+    let txn = client.0.txn();
+    let first = client.0.now();
+    client.prewrite(writes(txn, first, &[("z", Some("1"))]), "a", None).await.unwrap();
+    let second = client.0.now();
+    let attempt = |number, at, key| Writes { attempt: number, ..writes(txn, at, &[(key, Some("1"))]) };
+    client.prewrite(attempt(2, second, "a"), "a", Some(&["a", "z"])).await.unwrap();
+    let reader = client.get_at("z", client.0.now());
+    let coordinator = async {
+        settle().await;
+        // The reader waits for the intent, and has forbidden the second number.
+        let refused = client.prewrite(attempt(2, second, "z"), "a", None).await;
+        assert!(matches!(refused, Err(KvError::Pushed { .. })), "{refused:?}");
+        let third = client.0.now();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        client.prewrite(attempt(3, third, "z"), "a", None).await.ok();
+        client.prewrite(attempt(3, third, "a"), "a", Some(&["a", "z"])).await
+    };
+    let (seen, late) = tokio::join!(reader, coordinator);
+    assert_eq!(seen.unwrap().as_deref(), Some("0"));
+    assert_eq!(late, Err(KvError::TxnAborted));
+    assert_eq!(client.get("a").await.unwrap().as_deref(), Some("0"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_younger_gives_way_in_the_commit_phase() {
     let (_cluster, client) = two_ranges(60, 1).await;

@@ -1,4 +1,9 @@
 //! Recovery's question: has this transaction written these keys? (rule 1)
+//!
+//! An intent counts at the staged number only, not at an earlier one that the transaction has given up since. A range may refuse
+//! the staged number while the intent of the earlier attempt still lies there; the coordinator then abandons the number
+//! (rule 4) and prewrites at the next one. If the old intent counted, recovery could commit the transaction at the abandoned
+//! number while its coordinator moves that intent above readers who must see it.
 
 use keyspace::{Key, Timestamp};
 use rpc::KvResult;
@@ -59,8 +64,14 @@ async fn check_key(request: &Evaluation<'_>, check: &CheckKeysRequest, key: &Key
 fn look(request: &Evaluation<'_>, check: &CheckKeysRequest, key: &Key) -> KvResult<Option<CheckKeysReply>> {
     let snapshot = request.shared.engine.snapshot();
     let intent = mvcc::get_intent(&*snapshot, key).map_err(engine_error)?;
-    if intent.is_some_and(|intent| intent.txn == check.txn && intent.at <= check.at) {
-        return Ok(Some(CheckKeysReply::AllPresent));
+    if let Some(intent) = intent.filter(|intent| intent.txn == check.txn) {
+        let is_older = intent.at < check.at;
+        if intent.at == check.at || (is_older && env::sabotage("count_an_older_attempt")) {
+            return Ok(Some(CheckKeysReply::AllPresent));
+        }
+        if is_older {
+            env::probe!("an_intent_of_an_older_attempt_did_not_count");
+        }
     }
     if env::sabotage("resolve_before_committed") {
         return Ok(None);

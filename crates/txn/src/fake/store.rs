@@ -497,7 +497,7 @@ impl Store {
         let mut absent = None;
         for key in &request.keys {
             let is_there =
-                self.intents.get(key).is_some_and(|intent| intent.txn == request.txn && intent.at <= request.at);
+                self.intents.get(key).is_some_and(|intent| intent.txn == request.txn && intent.at == request.at);
             if !is_there {
                 // A foreign read, so that the transaction's own tie does not let a late prewrite in.
                 self.cache.raise(&Span::point(key.clone()), request.at, None);
