@@ -273,6 +273,9 @@ impl SimCluster {
             for (range, replica, why) in node.store().defects() {
                 text += &format!("\n    {range} {replica} is out of use: {why}");
             }
+            for edge in node.store().wait_edges() {
+                text += &format!("\n    {} waits for {} at {}", edge.waiter, edge.holder, edge.range);
+            }
         }
         text
     }

@@ -220,7 +220,8 @@ impl Run {
         self.catalog.must_change(self.cluster.gateways()).await;
         clients.end();
         if !self.until(HEALING, || clients.working() == 0).await {
-            return self.world.violation("healing", format!("{} clients never come to an end", clients.working()));
+            let what = format!("{} clients never come to an end: {}", clients.working(), self.cluster.describe());
+            return self.world.violation("healing", what);
         }
         self.audit().await;
         self.look();
