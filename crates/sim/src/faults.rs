@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::cluster::SimCluster;
 use crate::host::{Ambush, DiskDelay};
+use crate::rhythm::Rhythm;
 use crate::workload::Shift;
 use crate::world::spawn;
 use crate::{LinkFaults, Random, SimHost, World};
@@ -90,6 +91,9 @@ pub struct Saboteur {
     done: Arc<Mutex<Vec<(FaultNumber, Fault)>>>,
 }
 
+/// How long nobody rests from a little before a fault on, and from its end on.
+const RUSH: Duration = Duration::from_millis(400);
+
 /// The place of a fault in the story of its seed, from 1 on.
 pub type FaultNumber = u64;
 
@@ -109,8 +113,8 @@ impl Saboteur {
         self.done.lock().clone()
     }
 
-    pub fn start(&self, faults: Vec<Fault>, pause_ms_max: u64, shift: &Shift) {
-        let (saboteur, shift) = (self.clone(), shift.clone());
+    pub fn start(&self, faults: Vec<Fault>, pause_ms_max: u64, shift: &Shift, rhythm: &Rhythm) {
+        let (saboteur, shift, rhythm) = (self.clone(), shift.clone(), rhythm.clone());
         let mut random = self.world.split_random();
         spawn(async move {
             for number in 1.. {
@@ -120,13 +124,19 @@ impl Saboteur {
                 if shift.is_over() {
                     return;
                 }
-                let one = saboteur.clone();
+                let (one, rhythm) = (saboteur.clone(), rhythm.clone());
                 let mut dice = random.split();
                 if saboteur.only.as_ref().is_some_and(|only| !only.contains(&number)) {
                     continue;
                 }
                 saboteur.done.lock().push((number, fault));
-                spawn(async move { one.carry_out(number, fault, &mut dice).await });
+                spawn(async move {
+                    // In the middle of everything, and what comes after it meets work, too.
+                    rhythm.rush(RUSH);
+                    one.last(&mut dice, 0, 300).await;
+                    one.carry_out(number, fault, &mut dice).await;
+                    rhythm.rush(RUSH);
+                });
             }
         });
     }

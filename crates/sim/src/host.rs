@@ -193,6 +193,22 @@ impl SimHost {
         state.tasks.push(task);
     }
 
+    /// Work of this process that waits for nothing: done at once, unless the process is paused; not at all if it is
+    /// gone.
+    pub fn handle(self: &Arc<SimHost>, name: &'static str, work: impl FnOnce() + Send + 'static) {
+        let life = self.state.lock().life;
+        match life {
+            Life::Running => {
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+                    self.panicked(name, &*panic);
+                    self.crash();
+                }
+            }
+            Life::Paused => self.spawn(name, Box::pin(async move { work() })),
+            Life::Crashed => {}
+        }
+    }
+
     fn elapsed(&self) -> Duration {
         self.world.elapsed()
     }

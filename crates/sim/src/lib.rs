@@ -31,6 +31,7 @@ mod invariant;
 mod network;
 mod random;
 mod report;
+mod rhythm;
 mod run;
 mod shrink;
 mod trace;

@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use rpc::cluster::{ClusterRequest, ClusterResponse, NodeInfo};
 use rpc::range::RangeBody;
 use rpc::{AskError, BoxFuture, Network, NetworkError, RaftEnvelope, Request, Response, Service, Transport, codec};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::trace::{MessageKind, content_hash};
 use crate::world::{sleep, spawn};
@@ -63,24 +63,42 @@ pub struct SimNetwork {
 struct Wires {
     world: World,
     state: Mutex<State>,
+    /// Something arrives before anything that the courier knew of.
+    sooner: Notify,
 }
 
 struct State {
     random: Random,
     faults: LinkFaults,
-    endpoints: BTreeMap<String, Weak<SimEndpoint>>,
+    endpoints: BTreeMap<Arc<str>, Weak<SimEndpoint>>,
     /// Directed links that carry nothing.
-    cut: BTreeSet<(String, String)>,
+    cut: BTreeSet<(Arc<str>, Arc<str>)>,
     remembered: VecDeque<Parcel>,
+    /// By the time at which it arrives and the order in which it was sent.
+    under_way: BTreeMap<(Duration, u64), Delivery>,
+    sent: u64,
+    /// When the courier looks again; `None`: when he is told to.
+    courier_wakes: Option<Duration>,
+}
+
+/// What happens after a while.
+enum Delivery {
+    Parcel(Parcel, Option<AnswerTo>),
+    Answer {
+        label: Label,
+        bytes: Bytes,
+        answer: AnswerTo,
+    },
+    /// Whoever waits for this answer waits no longer.
+    Silence(AnswerTo),
 }
 
 /// A message under way, encoded.
 #[derive(Clone)]
 struct Parcel {
-    from: String,
+    label: Label,
     from_node: NodeId,
     cluster: u64,
-    to: String,
     /// The node that is meant; `None` asks whoever listens.
     expected: Option<NodeId>,
     content: Content,
@@ -88,8 +106,19 @@ struct Parcel {
 
 #[derive(Clone)]
 enum Content {
-    Request(&'static str, Bytes),
-    Raft(Vec<Bytes>),
+    Request(Bytes),
+    Raft(Arc<[Bytes]>),
+}
+
+impl Content {
+    fn hash(&self) -> u64 {
+        match self {
+            Content::Request(bytes) => content_hash(bytes),
+            Content::Raft(messages) => {
+                messages.iter().fold(0, |hash: u64, bytes| hash.rotate_left(7) ^ content_hash(bytes))
+            }
+        }
+    }
 }
 
 /// Where the answer to a request goes; taken by the first copy that is answered.
@@ -110,8 +139,14 @@ impl SimNetwork {
             endpoints: BTreeMap::new(),
             cut: BTreeSet::new(),
             remembered: VecDeque::new(),
+            under_way: BTreeMap::new(),
+            sent: 0,
+            courier_wakes: None,
         };
-        SimNetwork { wires: Arc::new(Wires { world: world.clone(), state: Mutex::new(state) }) }
+        let wires = Wires { world: world.clone(), state: Mutex::new(state), sooner: Notify::new() };
+        let network = SimNetwork { wires: Arc::new(wires) };
+        spawn(carry(network.wires.clone()));
+        network
     }
 
     /// A process's side of the wires. It takes the place of an earlier process at this address.
@@ -119,13 +154,13 @@ impl SimNetwork {
         let endpoint = Arc::new(SimEndpoint {
             wires: self.wires.clone(),
             host: host.clone(),
-            address: address.to_owned(),
+            address: address.into(),
             cluster: AtomicU64::new(0),
             node: AtomicU64::new(0),
             service: Mutex::default(),
             addresses: Mutex::default(),
         });
-        self.wires.state.lock().endpoints.insert(address.to_owned(), Arc::downgrade(&endpoint));
+        self.wires.state.lock().endpoints.insert(address.into(), Arc::downgrade(&endpoint));
         endpoint
     }
 
@@ -136,7 +171,7 @@ impl SimNetwork {
     /// From now on nothing gets from `from` to `to`; the other way is another link.
     pub fn cut(&self, from: &str, to: &str) {
         self.wires.world.milestone(format!("the link {from} → {to} is cut"));
-        self.wires.state.lock().cut.insert((from.to_owned(), to.to_owned()));
+        self.wires.state.lock().cut.insert((from.into(), to.into()));
     }
 
     /// Nothing passes between the two sides.
@@ -160,18 +195,18 @@ impl SimNetwork {
 }
 
 impl Wires {
-    /// How long each copy of a message takes; empty if it is lost.
-    fn fates(&self, from: &str, to: &str) -> Vec<Duration> {
+    /// How long a message and perhaps a second copy of it take; nothing if it is lost.
+    fn fates(&self, from: &str, to: &str) -> [Option<Duration>; 2] {
         let mut state = self.state.lock();
         let faults = state.faults;
         if from == to {
-            return vec![Duration::ZERO];
+            return [Some(Duration::ZERO), None];
         }
         if state.is_cut(from, to) || state.random.chance(faults.loss) {
-            return Vec::new();
+            return [None, None];
         }
-        let copies = 1 + usize::from(state.random.chance(faults.duplicate));
-        (0..copies).map(|_| state.delay()).collect()
+        let is_doubled = state.random.chance(faults.duplicate);
+        [Some(state.delay()), is_doubled.then(|| state.delay())]
     }
 
     fn is_cut(&self, from: &str, to: &str) -> bool {
@@ -185,20 +220,17 @@ impl Wires {
 
     /// Sends all copies of a parcel, and perhaps an old one along.
     fn send(self: &Arc<Wires>, parcel: Parcel, answer: Option<AnswerTo>) {
-        let fates = self.fates(&parcel.from, &parcel.to);
-        parcel.label().sent(&self.world);
-        if fates.is_empty() {
-            parcel.label().lost(&self.world);
-            if let Some(answer) = answer {
-                spawn(fall_silent(answer));
-            }
-            return;
+        let fates = self.fates(&parcel.label.from, &parcel.label.to);
+        parcel.label.sent(&self.world);
+        if fates[0].is_none() {
+            parcel.label.lost(&self.world);
+            return self.fall_silent(answer);
         }
-        for delay in fates {
-            spawn(deliver(self.clone(), parcel.clone(), answer.clone(), delay));
+        for delay in fates.into_iter().flatten() {
+            self.later(delay, Delivery::Parcel(parcel.clone(), answer.clone()));
         }
         if let Some(delay) = self.late_copy(&parcel) {
-            spawn(deliver(self.clone(), parcel.clone(), None, delay));
+            self.later(delay, Delivery::Parcel(parcel.clone(), None));
         }
         self.replay(parcel);
     }
@@ -231,13 +263,81 @@ impl Wires {
             let delay = state.delay();
             (state.remembered[position].clone(), delay)
         };
-        spawn(deliver(self.clone(), old.0, None, old.1));
+        self.later(old.1, Delivery::Parcel(old.0, None));
+    }
+
+    fn later(&self, delay: Duration, delivery: Delivery) {
+        let at = self.world.elapsed() + delay;
+        let mut state = self.state.lock();
+        state.sent += 1;
+        let place = (at, state.sent);
+        state.under_way.insert(place, delivery);
+        if state.courier_wakes.is_none_or(|wakes| timer_at(at) < timer_at(wakes)) {
+            drop(state);
+            self.sooner.notify_one();
+        }
+    }
+
+    fn fall_silent(&self, answer: Option<AnswerTo>) {
+        if let Some(answer) = answer {
+            self.later(SILENCE, Delivery::Silence(answer));
+        }
+    }
+
+    fn arrive(self: &Arc<Wires>, delivery: Delivery) {
+        match delivery {
+            Delivery::Parcel(parcel, answer) => deliver(self, parcel, answer),
+            Delivery::Answer { label, answer, .. } if self.is_cut(&label.from, &label.to) => {
+                label.lost(&self.world);
+                self.fall_silent(Some(answer));
+            }
+            Delivery::Answer { label, bytes, answer } => {
+                label.arrived(&self.world);
+                reply(&answer, Ok(codec::decode_response(bytes).expect("what was encoded can be decoded")));
+            }
+            Delivery::Silence(answer) => reply(&answer, Err(Lost::Silent)),
+        }
+    }
+}
+
+/// When a timer for this time goes off: the runtime's know whole milliseconds.
+fn timer_at(at: Duration) -> u128 {
+    at.as_nanos().div_ceil(1_000_000)
+}
+
+/// Brings everything that is under way where it belongs: one task with one timer, not one for each message.
+async fn carry(wires: Arc<Wires>) {
+    loop {
+        let now = wires.world.elapsed();
+        let (arrived, wakes) = wires.state.lock().take_arrived(now);
+        if let Some(delivery) = arrived {
+            wires.arrive(delivery);
+            continue;
+        }
+        let sooner = wires.sooner.notified();
+        match wakes {
+            None => sooner.await,
+            Some(wakes) => tokio::select! {
+                biased;
+                () = sooner => {}
+                () = sleep(wakes - now) => {}
+            },
+        }
     }
 }
 
 impl State {
     fn is_cut(&self, from: &str, to: &str) -> bool {
-        !self.cut.is_empty() && self.cut.contains(&(from.to_owned(), to.to_owned()))
+        self.cut.iter().any(|(cut_from, cut_to)| **cut_from == *from && **cut_to == *to)
+    }
+
+    /// The first that is there by now, or else when there will be one.
+    fn take_arrived(&mut self, now: Duration) -> (Option<Delivery>, Option<Duration>) {
+        self.courier_wakes = self.under_way.first_key_value().map(|((at, _), _)| *at);
+        match self.under_way.first_entry().filter(|first| first.key().0 <= now) {
+            Some(first) => (Some(first.remove()), None),
+            None => (None, self.courier_wakes),
+        }
     }
 
     fn delay(&mut self) -> Duration {
@@ -246,42 +346,31 @@ impl State {
     }
 }
 
-impl Parcel {
-    fn label(&self) -> Label {
-        let (kind, what, content) = match &self.content {
-            Content::Request(what, bytes) => (MessageKind::Request, *what, content_hash(bytes)),
-            Content::Raft(messages) => {
-                let hash = messages.iter().fold(0, |hash: u64, bytes| hash.rotate_left(7) ^ content_hash(bytes));
-                (MessageKind::Raft, "", hash)
-            }
-        };
-        Label { kind, what, from: self.from.clone(), to: self.to.clone(), content }
-    }
-}
-
 /// A message as the trace shows it.
+#[derive(Clone)]
 struct Label {
     kind: MessageKind,
     what: &'static str,
-    from: String,
-    to: String,
+    from: Arc<str>,
+    to: Arc<str>,
+    /// A hash of its bytes.
     content: u64,
 }
 
 impl Label {
-    fn sent(self, world: &World) {
-        let Label { kind, what, from, to, content } = self;
-        world.record(Happening::Sent { kind, what, from: from.into(), to: to.into(), content });
+    fn sent(&self, world: &World) {
+        let Label { kind, what, from, to, content } = self.clone();
+        world.record(Happening::Sent { kind, what, from, to, content });
     }
 
-    fn arrived(self, world: &World) {
-        let Label { kind, what, from, to, content } = self;
-        world.record(Happening::Arrived { kind, what, from: from.into(), to: to.into(), content });
+    fn arrived(&self, world: &World) {
+        let Label { kind, what, from, to, content } = self.clone();
+        world.record(Happening::Arrived { kind, what, from, to, content });
     }
 
-    fn lost(self, world: &World) {
-        let Label { kind, what, from, to, .. } = self;
-        world.record(Happening::Lost { kind, what, from: from.into(), to: to.into() });
+    fn lost(&self, world: &World) {
+        let Label { kind, what, from, to, .. } = self.clone();
+        world.record(Happening::Lost { kind, what, from, to });
     }
 }
 
@@ -304,47 +393,35 @@ fn name_of(request: &Request) -> &'static str {
     }
 }
 
-async fn fall_silent(answer: AnswerTo) {
-    sleep(SILENCE).await;
-    reply(&answer, Err(Lost::Silent));
-}
-
 fn reply(answer: &AnswerTo, outcome: Result<Response, Lost>) {
     if let Some(answer) = answer.lock().take() {
         let _caller_gave_up = answer.send(outcome);
     }
 }
 
-async fn deliver(wires: Arc<Wires>, parcel: Parcel, answer: Option<AnswerTo>, delay: Duration) {
-    if !delay.is_zero() {
-        sleep(delay).await;
+fn deliver(wires: &Arc<Wires>, parcel: Parcel, answer: Option<AnswerTo>) {
+    if wires.is_cut(&parcel.label.from, &parcel.label.to) {
+        parcel.label.lost(&wires.world);
+        return wires.fall_silent(answer);
     }
-    if wires.is_cut(&parcel.from, &parcel.to) {
-        parcel.label().lost(&wires.world);
-        if let Some(answer) = answer {
-            fall_silent(answer).await;
-        }
-        return;
-    }
-    let Some((endpoint, service)) = receiver(&wires, &parcel) else {
-        parcel.label().lost(&wires.world);
+    let Some((endpoint, service)) = receiver(wires, &parcel) else {
+        parcel.label.lost(&wires.world);
         if let Some(answer) = answer {
             reply(&answer, Err(Lost::Refused));
         }
         return;
     };
-    parcel.label().arrived(&wires.world);
+    parcel.label.arrived(&wires.world);
     match parcel.content {
         Content::Raft(messages) => {
-            let decode = |bytes| codec::decode_raft(bytes).expect("what was encoded can be decoded");
-            let envelopes: Vec<RaftEnvelope> = messages.into_iter().map(decode).collect();
-            let work = async move { service.raft(parcel.from_node, envelopes) };
-            endpoint.host.spawn("raft messages", Box::pin(work));
+            let decode = |bytes: &Bytes| codec::decode_raft(bytes.clone()).expect("what was encoded can be decoded");
+            let envelopes: Vec<RaftEnvelope> = messages.iter().map(decode).collect();
+            endpoint.host.handle("raft messages", move || service.raft(parcel.from_node, envelopes));
         }
-        Content::Request(what, bytes) => {
+        Content::Request(bytes) => {
             let request = codec::decode_request(bytes).expect("what was encoded can be decoded");
-            let back = Back { what, from: parcel.to, to: parcel.from };
-            let work = answer_request(wires, service, parcel.from_node, request, back, answer);
+            let back = Back { what: parcel.label.what, from: parcel.label.to, to: parcel.label.from };
+            let work = answer_request(wires.clone(), service, parcel.from_node, request, back, answer);
             endpoint.host.spawn("request", Box::pin(work));
         }
     }
@@ -352,7 +429,7 @@ async fn deliver(wires: Arc<Wires>, parcel: Parcel, answer: Option<AnswerTo>, de
 
 /// Who is there to take the parcel, if it is the node that was meant.
 fn receiver(wires: &Wires, parcel: &Parcel) -> Option<(Arc<SimEndpoint>, Arc<dyn Service>)> {
-    let endpoint = wires.at(&parcel.to)?;
+    let endpoint = wires.at(&parcel.label.to)?;
     let is_meant = match parcel.expected {
         Some(node) => endpoint.node() == node && endpoint.cluster.load(Ordering::Acquire) == parcel.cluster,
         None => true,
@@ -364,14 +441,14 @@ fn receiver(wires: &Wires, parcel: &Parcel) -> Option<(Arc<SimEndpoint>, Arc<dyn
 /// The way back.
 struct Back {
     what: &'static str,
-    from: String,
-    to: String,
+    from: Arc<str>,
+    to: Arc<str>,
 }
 
 impl Back {
-    fn label(&self, bytes: &Bytes) -> Label {
-        let (from, to) = (self.from.clone(), self.to.clone());
-        Label { kind: MessageKind::Answer, what: self.what, from, to, content: content_hash(bytes) }
+    fn label(self, bytes: &Bytes) -> Label {
+        let Back { what, from, to } = self;
+        Label { kind: MessageKind::Answer, what, from, to, content: content_hash(bytes) }
     }
 }
 
@@ -386,27 +463,20 @@ async fn answer_request(
 ) {
     let guard = answer.map(|answer| ClosesOnDrop { answer: Some(answer) });
     let response = service.call(from_node, request).await;
-    tracing::trace!(target: "sim::requests", from = back.from, to = back.to, what = back.what, ?response);
+    tracing::trace!(target: "sim::requests", from = &*back.from, to = &*back.to, what = back.what, ?response);
     let Some(guard) = guard else { return };
     let bytes = codec::encode_response(&response);
-    back.label(&bytes).sent(&wires.world);
-    let fate = wires.fates(&back.from, &back.to).first().copied();
+    let label = back.label(&bytes);
+    label.sent(&wires.world);
+    let [fate, _one_copy_is_read] = wires.fates(&label.from, &label.to);
     let answer = guard.disarm();
-    spawn(async move {
-        let Some(delay) = fate else {
-            back.label(&bytes).lost(&wires.world);
-            return fall_silent(answer).await;
-        };
-        if !delay.is_zero() {
-            sleep(delay).await;
+    match fate {
+        Some(delay) => wires.later(delay, Delivery::Answer { label, bytes, answer }),
+        None => {
+            label.lost(&wires.world);
+            wires.fall_silent(Some(answer));
         }
-        if wires.is_cut(&back.from, &back.to) {
-            back.label(&bytes).lost(&wires.world);
-            return fall_silent(answer).await;
-        }
-        back.label(&bytes).arrived(&wires.world);
-        reply(&answer, Ok(codec::decode_response(bytes).expect("what was encoded can be decoded")));
-    });
+    }
 }
 
 /// The answering end of a connection.
@@ -432,11 +502,11 @@ impl Drop for ClosesOnDrop {
 pub struct SimEndpoint {
     wires: Arc<Wires>,
     host: Arc<SimHost>,
-    address: String,
+    address: Arc<str>,
     cluster: AtomicU64,
     node: AtomicU64,
     service: Mutex<Option<Arc<dyn Service>>>,
-    addresses: Mutex<BTreeMap<NodeId, String>>,
+    addresses: Mutex<BTreeMap<NodeId, Arc<str>>>,
 }
 
 impl SimEndpoint {
@@ -448,25 +518,29 @@ impl SimEndpoint {
         NodeId(self.node.load(Ordering::Acquire))
     }
 
-    fn parcel(&self, to: String, expected: Option<NodeId>, content: Content) -> Parcel {
+    fn parcel(&self, to: Arc<str>, expected: Option<NodeId>, what: &'static str, content: Content) -> Parcel {
+        let kind = match content {
+            Content::Request(_) => MessageKind::Request,
+            Content::Raft(_) => MessageKind::Raft,
+        };
         Parcel {
-            from: self.address.clone(),
+            label: Label { kind, what, from: self.address.clone(), to, content: content.hash() },
             from_node: self.node(),
             cluster: self.cluster.load(Ordering::Acquire),
-            to,
             expected,
             content,
         }
     }
 
-    async fn exchange(&self, to: String, expected: Option<NodeId>, request: Request) -> Result<Response, Lost> {
+    async fn exchange(&self, to: Arc<str>, expected: Option<NodeId>, request: Request) -> Result<Response, Lost> {
         let (answer, answered) = oneshot::channel();
         if !self.host.is_running() {
             return Err(Lost::Refused);
         }
-        tracing::trace!(target: "sim::requests", from = self.address, to, ?request);
-        let content = Content::Request(name_of(&request), codec::encode_request(&request));
-        self.wires.send(self.parcel(to, expected, content), Some(Arc::new(Mutex::new(Some(answer)))));
+        tracing::trace!(target: "sim::requests", from = &*self.address, to = &*to, ?request);
+        let content = Content::Request(codec::encode_request(&request));
+        let parcel = self.parcel(to, expected, name_of(&request), content);
+        self.wires.send(parcel, Some(Arc::new(Mutex::new(Some(answer)))));
         answered.await.unwrap_or(Err(Lost::Refused))
     }
 }
@@ -477,10 +551,10 @@ impl Network for SimEndpoint {
             let Some(service) = self.service.lock().clone() else {
                 return Box::pin(future::ready(Err(NetworkError::Unreachable(to))));
             };
-            tracing::trace!(target: "sim::requests", at = self.address, ?request);
+            tracing::trace!(target: "sim::requests", at = &*self.address, ?request);
             let called = async move {
                 let response = service.call(to, request).await;
-                tracing::trace!(target: "sim::requests", at = self.address, ?response);
+                tracing::trace!(target: "sim::requests", at = &*self.address, ?response);
                 Ok(response)
             };
             return Box::pin(called);
@@ -498,7 +572,7 @@ impl Network for SimEndpoint {
             if to == self.node() { Some(self.address.clone()) } else { self.addresses.lock().get(&to).cloned() };
         let Some(address) = address.filter(|_| self.host.is_running()) else { return };
         let content = Content::Raft(envelopes.iter().map(codec::encode_raft).collect());
-        self.wires.send(self.parcel(address, Some(to), content), None);
+        self.wires.send(self.parcel(address, Some(to), "", content), None);
     }
 }
 
@@ -515,14 +589,14 @@ impl Transport for SimEndpoint {
     fn learn(&self, nodes: &[NodeInfo]) {
         let mut addresses = self.addresses.lock();
         for info in nodes {
-            addresses.insert(info.node, info.rpc_address.clone());
+            addresses.insert(info.node, info.rpc_address.as_str().into());
         }
     }
 
     fn ask(&self, address: &str, request: ClusterRequest) -> BoxFuture<'_, Result<ClusterResponse, AskError>> {
         let address = address.to_owned();
         Box::pin(async move {
-            match self.exchange(address.clone(), None, Request::Cluster(request)).await {
+            match self.exchange(address.as_str().into(), None, Request::Cluster(request)).await {
                 Ok(Response::Cluster(response)) => Ok(response),
                 Ok(Response::Range(_)) => {
                     Err(AskError::Refused { address, why: "the answer is of another kind".into() })

@@ -11,6 +11,7 @@ use crate::cluster::SimCluster;
 use crate::faults::{Fault, FaultNumber, Saboteur};
 use crate::invariant::{Agreement, LogMatching, OneLeader, check_tiling, compare_replicas};
 use crate::report::Counts;
+use crate::rhythm::Rhythm;
 use crate::workload::{Bank, Catalog, Kind, OnCall, OracleWatch, Recorded, Shift};
 use crate::{ClockFaults, Gateway, Random, SimReport, Violation, World};
 
@@ -78,6 +79,13 @@ const HEALING: Duration = Duration::from_secs(120);
 /// Clients of each workload that is recorded.
 const RECORDED_CLIENTS: u32 = 4;
 
+/// Between two looks at the invariants.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Transfers and operations of each recorded workload below which clients do not rest: well above what a seed must have
+/// to count.
+const DONE_PER_MINUTE: f64 = 130.0;
+
 struct Run {
     world: World,
     options: SimOptions,
@@ -115,7 +123,7 @@ impl Run {
             catalog: Catalog::new(world),
             recorded,
             one_leader: OneLeader::default(),
-            log_matching: LogMatching,
+            log_matching: LogMatching::default(),
             under_faults: Cell::default(),
         }
     }
@@ -125,6 +133,7 @@ impl Run {
             return;
         }
         let (clients, breaking) = (Shift::default(), Shift::default());
+        let rhythm = Rhythm::new(&self.world, &clients);
         let gateways = self.cluster.gateways();
         for node in 0..self.cluster.len() {
             self.oracle.start_client(node, gateways, &clients);
@@ -137,13 +146,17 @@ impl Run {
         for recorded in &self.recorded {
             (0..RECORDED_CLIENTS).for_each(|_| recorded.start_client(gateways, &clients));
         }
-        self.saboteur.start(self.options.faults.clone(), 8_000, &breaking);
+        rhythm.start();
+        self.saboteur.start(self.options.faults.clone(), 8_000, &breaking, &rhythm);
         self.cluster.supervise(breaking.clone());
         self.world.set_wild(self.options.wild);
         let begin = self.world.elapsed();
         while self.world.elapsed() - begin < self.options.duration && self.world.violations().is_empty() {
-            self.world.sleep(Duration::from_millis(200)).await;
+            self.world.sleep(LOOK).await;
             self.look();
+            if self.is_behind(self.world.elapsed() - begin) {
+                rhythm.rush(2 * LOOK);
+            }
         }
         self.under_faults.set(self.world.elapsed() - begin);
         breaking.end();
@@ -183,10 +196,17 @@ impl Run {
         self.cluster.until_whole(self.options.nodes.min(3), FORMATION).await
     }
 
+    /// Has too little been done for the time that has passed?
+    fn is_behind(&self, passed: Duration) -> bool {
+        let expected = (DONE_PER_MINUTE * passed.as_secs_f64() / 60.0) as u64;
+        let recorded = self.recorded.iter().map(|recorded| recorded.acknowledged());
+        recorded.chain([self.bank.acknowledged()]).any(|done| done < expected)
+    }
+
     /// Invariants that are looked at all the time.
     fn look(&self) {
         self.one_leader.check(&self.world, &self.cluster);
-        if self.world.elapsed().as_millis() % 2_000 < 200 {
+        if self.world.elapsed().as_millis() % 2_000 < LOOK.as_millis() {
             self.log_matching.check(&self.world, &self.cluster, &self.ranges());
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 
@@ -33,24 +34,24 @@ pub enum Happening {
     Sent {
         kind: MessageKind,
         what: &'static str,
-        from: Box<str>,
-        to: Box<str>,
+        from: Arc<str>,
+        to: Arc<str>,
         content: u64,
     },
     /// It arrived.
     Arrived {
         kind: MessageKind,
         what: &'static str,
-        from: Box<str>,
-        to: Box<str>,
+        from: Arc<str>,
+        to: Arc<str>,
         content: u64,
     },
     /// It never will.
     Lost {
         kind: MessageKind,
         what: &'static str,
-        from: Box<str>,
-        to: Box<str>,
+        from: Arc<str>,
+        to: Arc<str>,
     },
     /// A process on a host.
     Started {

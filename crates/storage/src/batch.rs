@@ -1,5 +1,7 @@
 //! A list of writes that happen together.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use crate::Family;
@@ -21,6 +23,32 @@ pub enum Operation {
         start: Bytes,
         end: Bytes,
     },
+}
+
+impl Operation {
+    pub fn family(&self) -> Family {
+        match self {
+            Operation::Put { family, .. }
+            | Operation::Delete { family, .. }
+            | Operation::DeleteRange { family, .. } => *family,
+        }
+    }
+
+    /// Makes `entries`, which are those of its family, what they are after it.
+    pub fn apply(&self, entries: &mut BTreeMap<Bytes, Bytes>) {
+        match self {
+            Operation::Put { key, value, .. } => {
+                entries.insert(key.clone(), value.clone());
+            }
+            Operation::Delete { key, .. } => {
+                entries.remove(key);
+            }
+            Operation::DeleteRange { start, end, .. } if start < end => {
+                entries.extract_if(start.clone()..end.clone(), |_, _| true).for_each(drop);
+            }
+            Operation::DeleteRange { .. } => {}
+        }
+    }
 }
 
 /// In order; a later operation on a key wins.

@@ -298,6 +298,34 @@ impl RaftLog {
     }
 }
 
+/// What one key of [`Family::Log`] holds, for those who look at a disk from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    HardState,
+    /// The log begins after this index.
+    Begin(u64),
+    Entry(LogEntry),
+}
+
+/// The range and what is kept of it under this key, checked.
+pub fn read_record(key: &[u8], value: &Bytes) -> Result<(u64, Record)> {
+    let (range, kind) = key
+        .split_first_chunk::<8>()
+        .and_then(|(range, rest)| Some((u64::from_be_bytes(*range), *rest.first()?)))
+        .ok_or_else(|| Error::Corrupt(format!("a raft log has the key {}", key.escape_ascii())))?;
+    let record = match kind {
+        ENTRY => Record::Entry(decode_entry(range, key, value)?),
+        BEGIN => Record::Begin(decode_begin(key, value)?.0),
+        _ => checked(key, value).map(|_| Record::HardState)?,
+    };
+    Ok((range, record))
+}
+
+/// The keys of a range's entries from `index` on.
+pub fn entry_span(range: u64, index: u64) -> Range<Bytes> {
+    entry_key(range, index).into()..state_key(range, ENTRY + 1).into()
+}
+
 /// How many bytes of entries a reader still wants.
 struct Budget {
     left: u64,

@@ -33,13 +33,15 @@ pub fn compare_replicas(cluster: &SimCluster) -> storage::Result<Agreement> {
             copies.entry(copy.descriptor.id).or_default().push(copy);
         }
     }
+    if let Some((range, _)) =
+        copies.iter().find(|(_, copies)| copies.iter().any(|copy| copy.applied != copies[0].applied))
+    {
+        return Ok(Agreement::Behind(*range));
+    }
     let engines: Vec<MemoryEngine> =
         (0..cluster.len()).map(|node| MemoryEngine::open(&cluster.disk(node).fork())).collect();
     for (range, copies) in copies {
         let first = &copies[0];
-        if copies.iter().any(|copy| copy.applied != first.applied) {
-            return Ok(Agreement::Behind(range));
-        }
         let mut sums = BTreeMap::new();
         for copy in &copies {
             let snapshot = engines[copy.node].snapshot();

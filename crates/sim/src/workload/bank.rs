@@ -127,6 +127,7 @@ impl Bank {
                     Some(gateway) if random.chance(0.2) => bank.look(&gateway).await,
                     Some(gateway) => bank.transfer(&gateway, (number, sequence), &mut random).await,
                 }
+                shift.turn().await;
                 bank.world.sleep(Duration::from_millis(random.below(50))).await;
             }
             drop(working);

@@ -59,6 +59,7 @@ impl Catalog {
                         }
                     };
                     catalog.world.sleep(pause).await;
+                    shift.turn().await;
                 }
                 drop(working);
             });

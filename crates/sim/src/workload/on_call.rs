@@ -122,6 +122,7 @@ impl OnCall {
                         workload.change(&gateway, pair, side, manner, thinks).await;
                     }
                 }
+                shift.turn().await;
                 workload.world.sleep(Duration::from_millis(random.below(30))).await;
             }
             drop(working);

@@ -54,6 +54,7 @@ impl OracleWatch {
                         }
                     }
                 }
+                shift.turn().await;
                 watch.world.sleep(Duration::from_millis(random.below(60))).await;
             }
             drop(working);

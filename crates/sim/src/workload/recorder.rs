@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use checker::{Checked, History, Level, Load, Operation, Process, Verdict};
@@ -51,6 +52,8 @@ pub trait Recorded: Send + Sync {
     fn start_client(&self, gateways: &Gateways, shift: &Shift);
     /// Reads everything. `false`: ask again, nobody answered.
     fn read_all<'a>(&'a self, gateway: &'a Gateway) -> BoxFuture<'a, bool>;
+    /// Operations that were acknowledged so far.
+    fn acknowledged(&self) -> u64;
     /// Judges what there is, and reports what is wrong.
     fn judge(&self);
     /// Operations that were acknowledged, and all that were judged.
@@ -72,12 +75,14 @@ struct Inner<W: Workload> {
     /// Reads of the end that have not been answered; `None` before the end.
     open: Mutex<Option<Vec<W::Op>>>,
     verdict: Mutex<Option<Verdict>>,
+    acknowledged: AtomicU64,
 }
 
 impl<W: Workload> Recorder<W> {
     pub fn boxed(world: &World, workload: W, load: W::Load) -> Box<dyn Recorded> {
-        let (history, open, verdict) = Default::default();
-        let inner = Inner { world: world.clone(), workload, load: Mutex::new(load), history, open, verdict };
+        let (world, load) = (world.clone(), Mutex::new(load));
+        let (history, open, verdict, acknowledged) = Default::default();
+        let inner = Inner { world, workload, load, history, open, verdict, acknowledged };
         Box::new(Recorder { inner: Arc::new(inner) })
     }
 }
@@ -107,6 +112,7 @@ impl<W: Workload> Inner<W> {
         if outcome == checker::Outcome::Info {
             *process = history.new_process();
         }
+        self.acknowledged.fetch_add(u64::from(outcome == checker::Outcome::Ok), Ordering::SeqCst);
         outcome == checker::Outcome::Ok
     }
 
@@ -121,6 +127,7 @@ impl<W: Workload> Inner<W> {
             }
             let op = self.load.lock().next_op(&mut |bound| random.below(bound));
             self.run(&mut process, &nodes, op, &mut random).await;
+            shift.turn().await;
             self.world.sleep(Duration::from_millis(random.below(40))).await;
         }
     }
@@ -166,6 +173,10 @@ impl<W: Workload> Recorded for Recorder<W> {
 
     fn read_all<'a>(&'a self, gateway: &'a Gateway) -> BoxFuture<'a, bool> {
         Box::pin(self.inner.read_all(gateway))
+    }
+
+    fn acknowledged(&self) -> u64 {
+        self.inner.acknowledged.load(Ordering::SeqCst)
     }
 
     fn judge(&self) {

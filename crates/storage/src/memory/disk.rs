@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::{Batch, Durability, Error, Family, Operation, Result};
+use crate::{Batch, Durability, Error, Family, Result};
 
 /// Entries of all families; index is [`family_index`].
 pub(super) type Entries = [BTreeMap<Bytes, Bytes>; 5];
@@ -45,11 +45,27 @@ struct DiskState {
     generation: u64,
     faults: Faults,
     syncs: u64,
+    watch: Option<Watch>,
 }
 
 struct TailBatch {
-    batch: Batch,
+    batch: Arc<Batch>,
     durability: Durability,
+}
+
+/// What an onlooker has not seen yet.
+#[derive(Default)]
+struct Watch {
+    /// Nothing of what it knows is sure: a crash has come between.
+    all: bool,
+    written: Vec<Arc<Batch>>,
+}
+
+/// What has become of a disk since its onlooker looked last ([`MemoryDisk::look`]).
+pub enum Changes {
+    /// All there is. Something that was there may be gone.
+    Everything(BTreeMap<Bytes, Bytes>),
+    Written(Vec<Arc<Batch>>),
 }
 
 impl MemoryDisk {
@@ -76,23 +92,32 @@ impl MemoryDisk {
         state.synced = 0;
         state.generation += 1;
         state.faults = Faults::default();
+        state.forget_what_was_seen();
     }
 
     /// The whole store is lost; the disk is as new.
     pub fn wipe(&self) {
         let mut state = self.state.lock();
-        let generation = state.generation + 1;
-        *state = DiskState { generation, ..DiskState::default() };
+        let (generation, watch) = (state.generation + 1, state.watch.take());
+        *state = DiskState { generation, watch, ..DiskState::default() };
+        state.forget_what_was_seen();
     }
 
     /// Another disk with what a running process sees on this one now: to look at without disturbing.
     pub fn fork(&self) -> MemoryDisk {
         let state = self.state.lock();
-        let mut base = state.base.clone();
-        for written in &state.tail {
-            apply(&mut base, &written.batch);
-        }
+        let base = Family::ALL.map(|family| state.seen_by_a_process(family));
         MemoryDisk { state: Arc::new(Mutex::new(DiskState { base, ..DiskState::default() })) }
+    }
+
+    /// What a running process sees in `family` now and the onlooker (there is one) has not seen yet: everything at
+    /// first, later mostly what was written since, in any family. For those who look again and again.
+    pub fn look(&self, family: Family) -> Changes {
+        let mut state = self.state.lock();
+        match state.watch.replace(Watch::default()) {
+            Some(Watch { all: false, written }) => Changes::Written(written),
+            _ => Changes::Everything(state.seen_by_a_process(family)),
+        }
     }
 
     pub fn set_faults(&self, faults: Faults) {
@@ -111,6 +136,7 @@ impl MemoryDisk {
         let position = (bit / 8) % bytes.len();
         bytes[position] ^= 1 << (bit % 8);
         *value = bytes.into();
+        state.forget_what_was_seen();
         true
     }
 
@@ -127,17 +153,17 @@ impl MemoryDisk {
         (state.generation, state.base.clone())
     }
 
-    pub(super) fn check(&self, generation: u64) -> Result<()> {
-        self.state.lock().check(generation)
-    }
-
     pub(super) fn write(&self, generation: u64, batch: &Batch, durability: Durability) -> Result<()> {
         let mut state = self.state.lock();
         state.check(generation)?;
         if count_down(&mut state.faults.full_at_write) {
             return Err(Error::DiskFull("no space left on the simulated disk".to_owned()));
         }
-        state.tail.push(TailBatch { batch: batch.clone(), durability });
+        let batch = Arc::new(batch.clone());
+        if let Some(watch) = state.watch.as_mut().filter(|watch| !watch.all) {
+            watch.written.push(batch.clone());
+        }
+        state.tail.push(TailBatch { batch, durability });
         Ok(())
     }
 
@@ -159,8 +185,10 @@ impl MemoryDisk {
         Ok(())
     }
 
-    pub(super) fn read_fault(&self) -> Result<()> {
+    /// May this be read now?
+    pub(super) fn read(&self, generation: u64) -> Result<()> {
         let mut state = self.state.lock();
+        state.check(generation)?;
         if count_down(&mut state.faults.corrupt_read) {
             return Err(Error::Corrupt("a simulated bad checksum".to_owned()));
         }
@@ -181,6 +209,22 @@ impl DiskState {
         Ok(())
     }
 
+    fn seen_by_a_process(&self, family: Family) -> BTreeMap<Bytes, Bytes> {
+        let mut entries = self.base[family_index(family)].clone();
+        for written in &self.tail {
+            for operation in written.batch.operations().iter().filter(|operation| operation.family() == family) {
+                operation.apply(&mut entries);
+            }
+        }
+        entries
+    }
+
+    fn forget_what_was_seen(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            *watch = Watch { all: true, written: Vec::new() };
+        }
+    }
+
     fn fold_tail(&mut self) {
         for written in std::mem::take(&mut self.tail) {
             apply(&mut self.base, &written.batch);
@@ -191,20 +235,7 @@ impl DiskState {
 
 fn apply(entries: &mut Entries, batch: &Batch) {
     for operation in batch.operations() {
-        match operation {
-            Operation::Put { family, key, value } => {
-                entries[family_index(*family)].insert(key.clone(), value.clone());
-            }
-            Operation::Delete { family, key } => {
-                entries[family_index(*family)].remove(key);
-            }
-            Operation::DeleteRange { family, start, end } if start < end => {
-                let map = &mut entries[family_index(*family)];
-                let mut rest = map.split_off(start);
-                map.append(&mut rest.split_off(end));
-            }
-            Operation::DeleteRange { .. } => {}
-        }
+        operation.apply(&mut entries[family_index(operation.family())]);
     }
 }
 

@@ -1,5 +1,6 @@
 //! An open handle on a [`MemoryDisk`].
 
+use std::collections::VecDeque;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -68,7 +69,9 @@ impl Engine for MemoryEngine {
     }
 
     fn seek_suffix(&self, prefix: &[u8], suffix: [u8; SUFFIX_LEN]) -> Result<Option<([u8; SUFFIX_LEN], Bytes)>> {
-        self.snapshot().seek_suffix(prefix, suffix)
+        self.inner.check_read()?;
+        let live = self.inner.live.read();
+        Ok(seek_suffix(&live, prefix, suffix, live.sequence()))
     }
 
     fn health(&self) -> Result<()> {
@@ -98,8 +101,7 @@ impl Inner {
 
     fn check_read(&self) -> Result<()> {
         self.check()?;
-        self.disk.check(self.generation)?;
-        self.disk.read_fault()
+        self.disk.read(self.generation)
     }
 
     fn fail(&self, error: Error) -> Error {
@@ -129,48 +131,63 @@ impl Snapshot for MemorySnapshot {
 
     fn seek_suffix(&self, prefix: &[u8], suffix: [u8; SUFFIX_LEN]) -> Result<Option<([u8; SUFFIX_LEN], Bytes)>> {
         self.inner.check_read()?;
-        let from = [prefix, &suffix].concat();
-        let end = [prefix, &[0xff; SUFFIX_LEN + 1]].concat();
-        let live = self.inner.live.read();
-        let found = live.first(Family::Data, Bound::Included(&from), &end, self.sequence);
-        let Some((key, value)) =
-            found.filter(|(key, _)| key.len() == prefix.len() + SUFFIX_LEN && key.starts_with(prefix))
-        else {
-            return Ok(None);
-        };
-        Ok(key.last_chunk().map(|suffix| (*suffix, value.clone())))
+        Ok(seek_suffix(&self.inner.live.read(), prefix, suffix, self.sequence))
     }
 
     fn iter(&self, family: Family, start: &[u8], end: &[u8]) -> Box<dyn Iter + '_> {
         Box::new(MemoryIter {
             snapshot: self,
             family,
-            start: Bytes::copy_from_slice(start),
-            end: Bytes::copy_from_slice(end),
+            start: start.into(),
+            end: end.into(),
             entry: None,
+            ahead: VecDeque::new(),
+            page: 1,
         })
     }
 }
 
+fn seek_suffix(
+    live: &Versioned,
+    prefix: &[u8],
+    suffix: [u8; SUFFIX_LEN],
+    sequence: u64,
+) -> Option<([u8; SUFFIX_LEN], Bytes)> {
+    let from = [prefix, &suffix].concat();
+    let (key, value) = live.first_with_prefix(Family::Data, prefix, &from, sequence)?;
+    Some((*key.last_chunk().filter(|_| key.len() == prefix.len() + SUFFIX_LEN)?, value.clone()))
+}
+
+/// Entries read in one go at most.
+const PAGE_MAX: usize = 64;
+
+/// Reads ahead, further the further it gets: what its snapshot shows does not change.
 struct MemoryIter<'s> {
     snapshot: &'s MemorySnapshot,
     family: Family,
-    start: Bytes,
-    end: Bytes,
+    start: Box<[u8]>,
+    end: Box<[u8]>,
     entry: Option<(Bytes, Bytes)>,
+    /// What follows `entry`, as far as it was read.
+    ahead: VecDeque<(Bytes, Bytes)>,
+    page: usize,
 }
 
 impl MemoryIter<'_> {
-    fn move_to_first(&mut self, from: Bound<&[u8]>) -> Result<()> {
+    fn read_page(&mut self, from: Bound<&[u8]>) -> Result<()> {
         self.snapshot.inner.check_read()?;
         let live = self.snapshot.inner.live.read();
-        let found = live.first(self.family, from, &self.end, self.snapshot.sequence);
-        self.entry = found.map(|(key, value)| (key.clone(), value.clone()));
+        let entries = live.from(self.family, from, Bound::Excluded(&self.end), self.snapshot.sequence);
+        self.ahead.clear();
+        self.ahead.extend(entries.take(self.page).map(|(key, value)| (key.clone(), value.clone())));
+        self.page = (2 * self.page).min(PAGE_MAX);
+        self.entry = self.ahead.pop_front();
         Ok(())
     }
 
     fn move_to_last(&mut self, to: Bound<&[u8]>) -> Result<()> {
         self.snapshot.inner.check_read()?;
+        self.ahead.clear();
         let live = self.snapshot.inner.live.read();
         let found = live.last(self.family, &self.start, to, self.snapshot.sequence);
         self.entry = found.map(|(key, value)| (key.clone(), value.clone()));
@@ -185,7 +202,8 @@ impl MemoryIter<'_> {
 impl Iter for MemoryIter<'_> {
     fn seek(&mut self, key: &[u8]) -> Result<()> {
         let from = key.max(&self.start).to_vec();
-        self.move_to_first(Bound::Included(&from))
+        self.page = 1;
+        self.read_page(Bound::Included(&from))
     }
 
     fn seek_for_prev(&mut self, key: &[u8]) -> Result<()> {
@@ -197,8 +215,13 @@ impl Iter for MemoryIter<'_> {
     }
 
     fn next(&mut self) -> Result<()> {
+        if let Some(next) = self.ahead.pop_front() {
+            self.snapshot.inner.check_read()?;
+            self.entry = Some(next);
+            return Ok(());
+        }
         let key = self.entry().0.clone();
-        self.move_to_first(Bound::Excluded(&key))
+        self.read_page(Bound::Excluded(&key))
     }
 
     fn prev(&mut self) -> Result<()> {

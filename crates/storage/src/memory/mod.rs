@@ -27,7 +27,7 @@ mod disk;
 mod engine;
 mod versioned;
 
-pub use disk::{Faults, MemoryDisk};
+pub use disk::{Changes, Faults, MemoryDisk};
 pub use engine::MemoryEngine;
 
 #[cfg(test)]
@@ -98,5 +98,53 @@ mod tests {
         assert!(engine.get(Family::Local, b"a").is_ok());
         assert!(matches!(engine.get(Family::Local, b"a"), Err(Error::Corrupt(_))));
         assert!(engine.get(Family::Local, b"a").is_ok());
+    }
+
+    #[test]
+    fn an_onlooker_sees_what_was_written_and_everything_after_a_crash() {
+        let disk = MemoryDisk::new();
+        let engine = MemoryEngine::open(&disk);
+        put(&engine, "synced", Durability::Logged).unwrap();
+        engine.sync().unwrap();
+        let Changes::Everything(entries) = disk.look(Family::Local) else { panic!("it was never looked at") };
+        assert_eq!(entries.keys().collect::<Vec<_>>(), ["synced"]);
+        put(&engine, "tail", Durability::Logged).unwrap();
+        engine.flush().unwrap();
+        put(&engine, "memory", Durability::Unlogged).unwrap();
+        let Changes::Written(batches) = disk.look(Family::Local) else { panic!("nothing was lost") };
+        assert_eq!(batches.len(), 2);
+        assert!(matches!(disk.look(Family::Local), Changes::Written(batches) if batches.is_empty()));
+        disk.crash(&mut |_| 0);
+        let Changes::Everything(entries) = disk.look(Family::Local) else { panic!("something may be gone") };
+        assert_eq!(entries.keys().collect::<Vec<_>>(), ["synced", "tail"]);
+    }
+
+    #[test]
+    fn a_cursor_that_reads_ahead_shows_its_snapshot() {
+        let engine = MemoryEngine::open(&MemoryDisk::new());
+        let write = |numbers: std::ops::Range<u8>, value: &'static str| {
+            let mut batch = Batch::new();
+            numbers.for_each(|number| batch.put(Family::Local, vec![number], value));
+            engine.write(&batch, Durability::Logged).unwrap();
+        };
+        write(0..200, "old");
+        let snapshot = engine.snapshot();
+        let mut iter = snapshot.iter(Family::Local, &[], &[255]);
+        iter.seek(&[]).unwrap();
+        for number in 0..200 {
+            write(number..number + 1, "new");
+            write(200 + number / 4..201 + number / 4, "added");
+            assert_eq!((iter.key(), iter.value()), (&[number][..], &b"old"[..]));
+            if number == 100 {
+                iter.prev().unwrap();
+                assert_eq!(iter.key(), [99]);
+                iter.next().unwrap();
+            }
+            iter.next().unwrap();
+        }
+        assert!(!iter.valid());
+        drop(iter);
+        drop(snapshot);
+        assert_eq!(engine.get(Family::Local, &[7]).unwrap().unwrap(), "new");
     }
 }

@@ -1,6 +1,8 @@
 //! The live state of a [`MemoryEngine`](super::MemoryEngine): each key with its values by sequence number,
-//! so that a snapshot is a number. Old values go as soon as no snapshot can see them.
+//! so that a snapshot is a number. What no snapshot can see goes: at once where there is none, which is mostly so,
+//! else as soon as it is closed.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 
@@ -13,19 +15,26 @@ use crate::{Batch, Family, Operation};
 pub(super) struct Versioned {
     families: [BTreeMap<Bytes, Versions>; 5],
     sequence: u64,
-    /// Open snapshots: how many at each sequence number.
-    snapshots: BTreeMap<u64, usize>,
-    /// Keys that were overwritten or deleted at a sequence number: to be looked at once no open snapshot is older.
+    /// Open snapshots, ascending: how many at each sequence number.
+    snapshots: VecDeque<(u64, usize)>,
+    /// Keys that were overwritten or deleted at a sequence number, and had to be kept as they were for a snapshot: to
+    /// be looked at once no open snapshot is older.
     garbage: VecDeque<(u64, Family, Bytes)>,
 }
 
-/// Ascending by sequence number; `None` is a deletion. Never empty.
-type Versions = Vec<(u64, Option<Bytes>)>;
+/// A sequence number and what was written then; `None` is a deletion.
+type Version = (u64, Option<Bytes>);
+
+struct Versions {
+    last: Version,
+    /// Ascending; those that some snapshot may still see.
+    older: Vec<Version>,
+}
 
 impl Versioned {
     pub(super) fn new(entries: Entries) -> Versioned {
-        let families =
-            entries.map(|family| family.into_iter().map(|(key, value)| (key, vec![(0, Some(value))])).collect());
+        let versions = |value| Versions { last: (0, Some(value)), older: Vec::new() };
+        let families = entries.map(|family| family.into_iter().map(|(key, value)| (key, versions(value))).collect());
         Versioned { families, ..Versioned::default() }
     }
 
@@ -51,15 +60,19 @@ impl Versioned {
     }
 
     pub(super) fn open_snapshot(&mut self) -> u64 {
-        *self.snapshots.entry(self.sequence).or_default() += 1;
+        match self.snapshots.back_mut() {
+            Some((sequence, count)) if *sequence == self.sequence => *count += 1,
+            _ => self.snapshots.push_back((self.sequence, 1)),
+        }
         self.sequence
     }
 
     pub(super) fn close_snapshot(&mut self, sequence: u64) {
-        let count = self.snapshots.get_mut(&sequence).expect("a snapshot is closed once");
-        *count -= 1;
-        if *count == 0 {
-            self.snapshots.remove(&sequence);
+        let place = self.snapshots.binary_search_by_key(&sequence, |(sequence, _)| *sequence);
+        let place = place.expect("a snapshot is closed once");
+        self.snapshots[place].1 -= 1;
+        if self.snapshots[place].1 == 0 {
+            self.snapshots.remove(place);
             self.collect_garbage();
         }
     }
@@ -69,21 +82,35 @@ impl Versioned {
     }
 
     pub(super) fn get(&self, family: Family, key: &[u8], sequence: u64) -> Option<&Bytes> {
-        visible(self.families[family_index(family)].get(key)?, sequence)
+        self.families[family_index(family)].get(key)?.visible(sequence)
     }
 
-    pub(super) fn first(
-        &self,
+    /// What `sequence` shows, in order.
+    pub(super) fn from<'s>(
+        &'s self,
         family: Family,
         from: Bound<&[u8]>,
-        end: &[u8],
+        to: Bound<&[u8]>,
+        sequence: u64,
+    ) -> impl Iterator<Item = (&'s Bytes, &'s Bytes)> + use<'s> {
+        let map = (!is_empty(from, to)).then(|| self.families[family_index(family)].range::<[u8], _>((from, to)));
+        let entries = map.into_iter().flatten();
+        entries.filter_map(move |(key, versions)| Some((key, versions.visible(sequence)?)))
+    }
+
+    /// The first entry that begins with `prefix` and is not below `from`, which does too.
+    pub(super) fn first_with_prefix(
+        &self,
+        family: Family,
+        prefix: &[u8],
+        from: &[u8],
         sequence: u64,
     ) -> Option<(&Bytes, &Bytes)> {
-        if is_empty(from, Bound::Excluded(end)) {
-            return None;
-        }
-        let mut range = self.families[family_index(family)].range::<[u8], _>((from, Bound::Excluded(end)));
-        range.find_map(|(key, versions)| Some((key, visible(versions, sequence)?)))
+        let bounds = (Bound::Included(from), Bound::Unbounded);
+        let entries = self.families[family_index(family)].range::<[u8], _>(bounds);
+        entries
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .find_map(|(key, versions)| Some((key, versions.visible(sequence)?)))
     }
 
     pub(super) fn last(
@@ -97,41 +124,59 @@ impl Versioned {
             return None;
         }
         let range = self.families[family_index(family)].range::<[u8], _>((Bound::Included(start), to));
-        range.rev().find_map(|(key, versions)| Some((key, visible(versions, sequence)?)))
+        range.rev().find_map(|(key, versions)| Some((key, versions.visible(sequence)?)))
     }
 
     fn set(&mut self, family: Family, key: Bytes, value: Option<Bytes>) {
         let sequence = self.sequence;
-        let versions = self.families[family_index(family)].entry(key.clone()).or_default();
-        let leaves_garbage = !versions.is_empty() || value.is_none();
-        match versions.last_mut() {
-            Some(last) if last.0 == sequence => last.1 = value,
-            _ => versions.push((sequence, value)),
+        let mut versions = match self.families[family_index(family)].entry(key) {
+            Entry::Occupied(versions) => versions,
+            Entry::Vacant(place) => {
+                if value.is_some() {
+                    place.insert(Versions { last: (sequence, value), older: Vec::new() });
+                }
+                return;
+            }
+        };
+        let Versions { last, older } = versions.get_mut();
+        let replaced = std::mem::replace(last, (sequence, value));
+        // Snapshots are of this moment at the latest; whichever is newer than the value sees it.
+        if replaced.0 != sequence && self.snapshots.back().is_some_and(|(newest, _)| replaced.0 <= *newest) {
+            older.push(replaced);
         }
-        if leaves_garbage {
-            self.garbage.push_back((sequence, family, key));
+        if !older.is_empty() {
+            self.garbage.push_back((sequence, family, versions.key().clone()));
+        } else if last.1.is_none() {
+            versions.remove();
         }
     }
 
     fn collect_garbage(&mut self) {
-        let oldest = self.snapshots.keys().next().copied().unwrap_or(self.sequence);
+        let oldest = self.snapshots.front().map_or(self.sequence, |(sequence, _)| *sequence);
         while self.garbage.front().is_some_and(|(sequence, ..)| *sequence <= oldest) {
             let (_, family, key) = self.garbage.pop_front().expect("it was just looked at");
             let map = &mut self.families[family_index(family)];
-            let Some(versions) = map.get_mut(&key) else { continue };
-            let seen = versions.partition_point(|(sequence, _)| *sequence <= oldest);
-            versions.drain(..seen.saturating_sub(1));
-            if let [(sequence, None)] = versions[..]
-                && sequence <= oldest
-            {
-                map.remove(&key);
+            let Some(Versions { last, older }) = map.get_mut(&key) else { continue };
+            if last.0 > oldest {
+                let seen = older.partition_point(|(sequence, _)| *sequence <= oldest);
+                older.drain(..seen.saturating_sub(1));
+            } else {
+                older.clear();
+                if last.1.is_none() {
+                    map.remove(&key);
+                }
             }
         }
     }
 }
 
-fn visible(versions: &Versions, sequence: u64) -> Option<&Bytes> {
-    versions.iter().rev().find(|(written, _)| *written <= sequence)?.1.as_ref()
+impl Versions {
+    fn visible(&self, sequence: u64) -> Option<&Bytes> {
+        if self.last.0 <= sequence {
+            return self.last.1.as_ref();
+        }
+        self.older.iter().rev().find(|(written, _)| *written <= sequence)?.1.as_ref()
+    }
 }
 
 /// BTreeMap::range panics on bounds the wrong way round; for us they are an empty range.
