@@ -43,6 +43,7 @@ pub const PROBES: &[&str] = &[
     "a_waiter_settled_what_the_holder_wrote",
     "a_writer_waited_for_a_lock",
     "deadlock_within_a_node",
+    "released_a_lock_of_a_transaction_that_is_gone",
     "locks_lost_with_leadership",
     "locks_of_a_dead_session_released",
     // commit and recovery

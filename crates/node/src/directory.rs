@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use env::Env;
-use keyspace::{Key, NodeId, Timestamp};
+use keyspace::{Key, NodeId, Timestamp, TxnId};
 use parking_lot::RwLock;
 use placement::Placement;
 use ranges::{Outside, Store};
@@ -72,6 +72,10 @@ impl Outside for ClusterOutside {
     fn ask(&self, key: Key, body: RangeBody) -> BoxFuture<'_, RangeResponse> {
         Box::pin(async move { self.way_out()?.ask_leader(key, body).await })
     }
+
+    fn may_hold_locks(&self, node: NodeId, txn: TxnId) -> BoxFuture<'_, KvResult<bool>> {
+        Box::pin(async move { self.way_out()?.may_hold_locks(node, txn).await })
+    }
 }
 
 const PAUSE_MIN: Duration = Duration::from_millis(2);
@@ -120,6 +124,16 @@ impl WayOut {
                 self.env.sleep(pause).await;
                 pause = (pause * 2).min(PAUSE_MAX);
             }
+        }
+    }
+
+    async fn may_hold_locks(&self, node: NodeId, txn: TxnId) -> KvResult<bool> {
+        let unavailable =
+            || KvError::Unavailable { range: keyspace::SYSTEM_RANGE, why: format!("{node} does not tell") };
+        let call = self.network.call(node, Request::Cluster(ClusterRequest::MayHoldLocks { txn }));
+        match self.env.timeout(self.env.knobs().rpc_timeout, call).await {
+            Some(Ok(Response::Cluster(Ok(ClusterReply::MayHoldLocks { may })))) => Ok(may),
+            _ => Err(unavailable()),
         }
     }
 

@@ -133,6 +133,7 @@ impl Node {
             store: store.clone(),
             placement: placement.clone(),
             neighbours: neighbours.clone(),
+            txn: txn.clone(),
             sql: sql.clone(),
         });
         placement.start();

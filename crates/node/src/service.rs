@@ -20,6 +20,7 @@ pub struct Membership {
     pub store: Store,
     pub placement: Placement,
     pub neighbours: Neighbours,
+    pub txn: txn::TxnClient,
     pub sql: Arc<sql::session::Server>,
 }
 
@@ -83,6 +84,9 @@ impl Membership {
             ClusterRequest::BreakWait { edge, cycle } => {
                 let stood = self.store.break_wait(edge.waiter, edge.wait, cycle);
                 Ok(ClusterReply::WaitBroken { stood })
+            }
+            ClusterRequest::MayHoldLocks { txn } => {
+                Ok(ClusterReply::MayHoldLocks { may: self.txn.may_hold_locks(txn) })
             }
             ClusterRequest::Sessions { question } => {
                 Ok(ClusterReply::Sessions { answer: self.sql.answer(question).await })

@@ -162,6 +162,7 @@ impl Shared {
             ClusterRequest::StandingWaits { .. }
             | ClusterRequest::Waits
             | ClusterRequest::Sessions { .. }
+            | ClusterRequest::MayHoldLocks { .. }
             | ClusterRequest::BreakWait { .. }
             | ClusterRequest::CreateReplica { .. }
             | ClusterRequest::Hello { .. } => {

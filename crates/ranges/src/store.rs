@@ -36,6 +36,10 @@ pub trait Outside: Send + Sync + 'static {
     /// Asks the leader of the range that holds `key`, wherever it is. A key of another range in the same
     /// request would be refused.
     fn ask(&self, key: Key, body: RangeBody) -> BoxFuture<'_, RangeResponse>;
+
+    /// May `txn`, which belongs to a session of `node`, still hold locks that it is going to give up? An error says that the node
+    /// could not be asked.
+    fn may_hold_locks(&self, node: NodeId, txn: TxnId) -> BoxFuture<'_, KvResult<bool>>;
 }
 
 /// What a store is made of.

@@ -232,6 +232,20 @@ async fn a_deadlock_within_a_node_is_found_at_once_across_ranges() {
     assert!(cluster.store(1).wait_edges().is_empty());
 }
 
+/// A copy of a lock request came when its transaction was over elsewhere: nobody gives that lock up.
+#[tokio::test(start_paused = true)]
+async fn a_lock_of_a_transaction_that_is_gone_keeps_nobody_waiting() {
+    let (_cluster, client) = two_ranges(90, 1).await;
+    let (gone, alive, waiter) = (client.0.txn(), client.0.txn(), client.0.txn());
+    client.lock(gone, "a", LockMode::Update, LockWait::NoWait).await.unwrap();
+    client.lock(alive, "z", LockMode::Update, LockWait::NoWait).await.unwrap();
+    client.0.gone.lock().insert(gone);
+    assert!(client.lock(waiter, "a", LockMode::Update, LockWait::Block { timeout: None }).await.unwrap().waited);
+    let limit = Some(Duration::from_secs(5));
+    let held = client.lock(waiter, "z", LockMode::Update, LockWait::Block { timeout: limit }).await;
+    assert!(matches!(held, Err(KvError::LockNotAvailable { .. })), "{held:?}");
+}
+
 /// Transfers between accounts in two ranges by clients that die at every step, with crashes of nodes: money
 /// neither appears nor vanishes, and in the end nobody is blocked.
 #[tokio::test(start_paused = true)]

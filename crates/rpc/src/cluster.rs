@@ -34,6 +34,8 @@ pub enum ClusterRequest {
     BreakWait { edge: WaitEdge, cycle: Vec<TxnId> },
     /// To a node: create a replica that waits for a snapshot or log from its leader.
     CreateReplica { range: RangeDescriptor, replica: ReplicaId },
+    /// To a node: may this transaction of one of its sessions still hold locks that it is going to give up?
+    MayHoldLocks { txn: TxnId },
     /// To a node: a question to its sessions, in `sql`'s own words.
     Sessions { question: Bytes },
     /// To any node: who are you and whom do you know? Answered without a quorum.
@@ -79,6 +81,9 @@ pub enum ClusterReply {
     },
     Sessions {
         answer: Bytes,
+    },
+    MayHoldLocks {
+        may: bool,
     },
     /// Did the wait still stand? It is broken now.
     WaitBroken {

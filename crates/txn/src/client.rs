@@ -11,6 +11,7 @@ use rpc::range::{AdminRequest, RangeBody, RangeReply};
 use rpc::{KvResult, Network};
 
 use crate::buffer::Buffer;
+use crate::lockers::Lockers;
 use crate::metrics::Metrics;
 use crate::oracle::{Oracle, Stamp};
 use crate::route::{Directory, Patience, Router, Sent};
@@ -61,6 +62,7 @@ pub(crate) struct Client {
     pub oracle: Arc<dyn Oracle>,
     pub router: Router,
     pub metrics: Arc<Metrics>,
+    pub lockers: Lockers,
     pub scratch: Option<Arc<dyn Scratch>>,
     pub budget: Option<Budget>,
 }
@@ -75,7 +77,8 @@ impl TxnClient {
     ) -> TxnClient {
         let metrics = Arc::new(Metrics::new(env.metrics()));
         let router = Router::new(env.clone(), node, network, directory, metrics.clone());
-        TxnClient { shared: Arc::new(Client { env, oracle, router, metrics, scratch: None, budget: None }) }
+        let lockers = Lockers::default();
+        TxnClient { shared: Arc::new(Client { env, oracle, router, metrics, lockers, scratch: None, budget: None }) }
     }
 
     pub(crate) fn of(shared: Arc<Client>) -> TxnClient {
@@ -118,6 +121,11 @@ impl TxnClient {
             state: Mutex::new(State::new(stamp, options.lock_timeout, self.shared.buffer())),
         };
         Ok(Transaction::new(Arc::new(core)))
+    }
+
+    /// May this transaction of this node still hold locks that it is going to give up?
+    pub fn may_hold_locks(&self, txn: TxnId) -> bool {
+        self.shared.lockers.contains(txn)
     }
 
     pub fn oracle(&self) -> &dyn Oracle {

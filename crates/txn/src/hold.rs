@@ -109,6 +109,7 @@ impl Core {
             }
             // Before the request is out: the end of the transaction then knows where to give up what it brings.
             state.locks.ask(Span::point(key.clone()));
+            self.may_lock(&mut state);
             let wait = match wait {
                 LockWait::Block { timeout: None } => LockWait::Block { timeout: state.lock_timeout },
                 wait => wait,

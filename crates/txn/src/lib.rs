@@ -44,6 +44,7 @@ mod scan;
 
 mod hold;
 mod lock_set;
+mod lockers;
 mod moving;
 mod owned;
 mod read_set;

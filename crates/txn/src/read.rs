@@ -237,7 +237,7 @@ impl Core {
 
     fn ask_for_locks<'a>(&self, keys: impl Iterator<Item = &'a Key> + Clone) {
         let (Some(first), Some(last)) = (keys.clone().min(), keys.max()) else { return };
-        self.state.lock().locks.ask(Span::new(first.clone(), last.successor()));
+        self.ask_for_locks_in(Span::new(first.clone(), last.successor()));
     }
 
     /// Takes a reply's `newer` over; answers with the number up to which the granted keys are known.

@@ -114,7 +114,7 @@ impl Scan {
             self.forbid_program_over_own_writes(&piece)?;
             if let Some(lock) = lock {
                 assert!(!lock.absent_too, "a scan locks the rows it returns");
-                self.core.state.lock().locks.ask(piece.clone());
+                self.core.ask_for_locks_in(piece.clone());
             }
             let at = self.number().await?;
             let Some(reply) = self.page(route, &piece, &left, at, lock, &mut patience).await? else { continue };

@@ -78,6 +78,8 @@ pub(crate) struct State {
     /// Where nobody else reads or writes; see [`Transaction::own`].
     pub owned: Owned,
     pub locks: LockSet,
+    /// It is among the client's lockers.
+    is_locker: bool,
     pub lock_timeout: Option<Duration>,
     pub guard: Option<Arc<dyn SchemaGuard>>,
     /// The version key, when the transaction changes the catalog.
@@ -109,6 +111,7 @@ impl State {
             pins: Vec::new(),
             owned: Owned::default(),
             locks: LockSet::default(),
+            is_locker: false,
             lock_timeout,
             guard: None,
             catalog_change: None,
@@ -149,6 +152,30 @@ impl State {
 
     pub fn raise_commit_floor(&mut self, to: Timestamp) {
         self.commit_floor = self.commit_floor.max(to);
+    }
+}
+
+impl Core {
+    /// A request that locks in `span` is about to be sent.
+    pub fn ask_for_locks_in(&self, span: Span) {
+        let mut state = self.state.lock();
+        state.locks.ask(span);
+        self.may_lock(&mut state);
+    }
+
+    /// From now on whoever waits for a lock of this transaction learns that it is not over.
+    pub fn may_lock(&self, state: &mut State) {
+        if !std::mem::replace(&mut state.is_locker, true) {
+            self.client.lockers.add(self.id);
+        }
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        if self.state.get_mut().is_locker {
+            self.client.lockers.remove(self.id);
+        }
     }
 }
 

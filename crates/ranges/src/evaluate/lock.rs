@@ -4,6 +4,11 @@
 //! that was delayed on its way may come to a new leader after both: it then holds a lock and an intent for a transaction that is
 //! long aborted. A reader that meets the intent asks the anchor and resolves it. So does whoever waits for the lock: a queue
 //! alone would hold it for ever.
+//!
+//! A lock request, or a prewrite that takes a lock again to validate it, may be as late and leave no intent. Then the node of the
+//! holder's session is asked whether the transaction has asked for locks and is still there. To give up a lock of one that has
+//! not, or is not, loses nothing: locks that were asked for are validated by the commit, and the keys of a commit that is
+//! under way are announced.
 
 use std::time::Duration;
 
@@ -32,8 +37,8 @@ impl Evaluation<'_> {
         }
     }
 
-    /// Resolves what holders of the lock have written, once they are decided, as often as there is something. Ends only when
-    /// the wait was chosen as the victim of a deadlock.
+    /// Resolves what holders of the lock have written, once they are decided, as often as there is something, and gives up the
+    /// locks of those that are gone. Ends only when the wait was chosen as the victim of a deadlock.
     async fn settle_holders(&self, txn: TxnId, key: &Key, mode: LockMode) -> KvError {
         loop {
             if let Some(intent) = self.foreign_intent(key, txn, mode) {
@@ -45,6 +50,17 @@ impl Evaluation<'_> {
                 }
             }
             self.shared.env.sleep(LOOK_AGAIN).await;
+            self.release_locks_of_the_gone(txn, key, mode).await;
+        }
+    }
+
+    async fn release_locks_of_the_gone(&self, txn: TxnId, key: &Key, mode: LockMode) {
+        let Some(outside) = self.shared.outside.get() else { return };
+        for (holder, node) in self.replica.locks.holders_in_the_way(txn, key, mode) {
+            if matches!(outside.may_hold_locks(node, holder).await, Ok(false)) {
+                probe!("released_a_lock_of_a_transaction_that_is_gone");
+                self.replica.locks.release(holder, std::slice::from_ref(key));
+            }
         }
     }
 }

@@ -274,6 +274,11 @@ impl Locks {
         self.state.lock().table.held(txn, key).is_some_and(|held| held.includes(mode))
     }
 
+    /// Who holds `key` in a mode that `txn` has to wait for, with the nodes of their sessions.
+    pub fn holders_in_the_way(&self, txn: TxnId, key: &[u8], mode: LockMode) -> Vec<(TxnId, NodeId)> {
+        self.state.lock().table.holders_in_the_way(txn, key, mode)
+    }
+
     /// Gives up these keys (a savepoint was rolled back).
     pub fn release(&self, txn: TxnId, keys: &[Key]) {
         let mut state = self.state.lock();

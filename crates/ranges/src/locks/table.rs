@@ -184,6 +184,13 @@ impl LockTable {
         locks.blockers(txn, mode, 0).first().copied()
     }
 
+    /// Who holds `key` in a mode that `txn` has to wait for, with the nodes of their sessions.
+    pub fn holders_in_the_way(&self, txn: TxnId, key: &[u8], mode: LockMode) -> Vec<(TxnId, NodeId)> {
+        let Some(locks) = self.keys.get(key) else { return Vec::new() };
+        let holders = locks.blockers(txn, mode, 0).into_iter();
+        holders.filter_map(|holder| Some((holder, self.owners.get(&holder)?.node))).collect()
+    }
+
     /// Transactions of sessions on `node` that began before `before`: that node's earlier lives.
     pub fn owned_by_session(&self, node: NodeId, before: Timestamp) -> Vec<TxnId> {
         let mut txns: Vec<TxnId> = self

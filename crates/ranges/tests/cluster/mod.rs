@@ -31,6 +31,8 @@ pub struct World {
     clock: AtomicU64,
     /// Clients' and the oracle's numbers stop while this is set.
     pub oracle_down: std::sync::atomic::AtomicBool,
+    /// Transactions that their clients know nothing of any more.
+    pub gone: Mutex<BTreeSet<TxnId>>,
 }
 
 pub struct Cluster {
@@ -149,6 +151,10 @@ impl Outside for Around {
     fn ask(&self, key: Key, body: RangeBody) -> BoxFuture<'_, RangeResponse> {
         Box::pin(async move { self.0.ask(&key, body).await })
     }
+
+    fn may_hold_locks(&self, _: NodeId, txn: TxnId) -> BoxFuture<'_, KvResult<bool>> {
+        Box::pin(async move { Ok(!self.0.gone.lock().contains(&txn)) })
+    }
 }
 
 impl Cluster {
@@ -163,6 +169,7 @@ impl Cluster {
             cut: Mutex::default(),
             clock: AtomicU64::new(1000),
             oracle_down: Default::default(),
+            gone: Mutex::default(),
         });
         let mut cluster = Cluster { world, nodes: BTreeMap::new(), knobs: all, lives: 0, seed };
         for node in 1..=nodes {

@@ -18,6 +18,7 @@ wire_enum!(ClusterRequest {
     12 => BreakWait { edge, cycle },
     13 => Waits,
     14 => Sessions { question },
+    15 => MayHoldLocks { txn },
 });
 wire_enum!(ClusterReply {
     1 => Timestamps(reply),
@@ -31,6 +32,7 @@ wire_enum!(ClusterReply {
     9 => Waits { edges },
     10 => WaitBroken { stood },
     11 => Sessions { answer },
+    12 => MayHoldLocks { may },
 });
 
 wire_struct!(TimestampReply { first, count, catalog, unsettled });
