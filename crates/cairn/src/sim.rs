@@ -49,7 +49,7 @@ pub struct Arguments {
     #[arg(long, value_name = "GUARD")]
     sabotage: Option<String>,
     /// What is recorded and judged, beside what always runs: append, register, set, longfork, causal, g2, monotonic,
-    /// sequential, upsert; several with commas [default: one or two, drawn from the seed]
+    /// sequential, upsert, families, notices; several with commas [default: one or two, drawn from the seed]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     workload: Vec<Kind>,
     /// With --seed: if something is wrong, write the histories that were recorded into this folder, for `cairn workload

@@ -30,6 +30,7 @@ pub const BUGGIFIED: &[&str] = &[
     "hesitated_in_refresh",
     "hesitated_with_a_snapshot",
     "no_sign_of_life",
+    "the_commit_is_told_late",
 ];
 
 pub const MOMENTS: &[&str] = &[
@@ -45,6 +46,7 @@ pub const MOMENTS: &[&str] = &[
     "split_applied",
     "staged",
     "synced",
+    "voted",
 ];
 
 static TAKEN: [AtomicU64; BUGGIFIED.len()] = [const { AtomicU64::new(0) }; BUGGIFIED.len()];

@@ -119,6 +119,14 @@ pub fn set_sequence(encoded: &mut [u8], sequence: u64) {
     encoded[SEQUENCE_AT..SEQUENCE_AT + 8].copy_from_slice(&sequence.to_be_bytes());
 }
 
+/// The term under which an encoded command was evaluated, without a look at what it says.
+pub fn term_of(encoded: &[u8]) -> Option<u64> {
+    match encoded.split_first_chunk::<9>() {
+        Some(([VERSION, term @ ..], _)) => Some(u64::from_be_bytes(*term)),
+        _ => None,
+    }
+}
+
 impl Command {
     pub fn decode(bytes: Bytes) -> Result<Command> {
         let mut reader = Reader::new("a command", bytes);

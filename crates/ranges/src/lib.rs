@@ -47,7 +47,9 @@ pub mod replica;
 pub mod state;
 pub mod store;
 
+pub use consensus::Vote;
 pub use garbage::Collected;
 pub use leadership::LeaderView;
+pub use peer_message::vote_on_the_wire;
 pub use registers::KeyView;
 pub use store::{Outside, Store, StoreConfig};

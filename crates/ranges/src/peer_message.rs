@@ -5,7 +5,7 @@ use bytes::Bytes;
 use rpc::range::RangeDescriptor;
 
 use crate::codec::{Malformed, Reader, Result, put_bytes, put_descriptor, put_varint};
-use crate::consensus::{RaftMessage, decode_message, encode_message};
+use crate::consensus::{RaftMessage, Vote, decode_message, decode_vote, encode_message};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum PeerMessage {
@@ -108,6 +108,11 @@ impl PeerMessage {
         reader.end()?;
         Ok(message)
     }
+}
+
+/// The vote that an encoded message tells of, for somebody who watches the wires.
+pub fn vote_on_the_wire(message: &[u8]) -> Option<Vote> {
+    message.strip_prefix(&[RAFT]).and_then(decode_vote)
 }
 
 fn raft(reader: Reader) -> std::result::Result<RaftMessage, Malformed> {

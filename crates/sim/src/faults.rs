@@ -1,5 +1,7 @@
 //! What goes wrong: faults drawn from the seed, several at a time, each with an end.
 
+mod elections;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,11 +51,17 @@ pub enum Fault {
     Ambush,
     /// Nodes lose power and come back at once, one after the other, while messages are late and old ones arrive.
     ElectionStorm,
+    /// A leader does not hear that others have elected another one, and is asked all the same.
+    DeafLeader,
+    /// Power failure of a node that comes back cut off from the others.
+    LonelyReboot,
+    /// A voter loses power right after its vote, and the first it hears of then is another candidate.
+    ForgottenVote,
 }
 
 impl Fault {
     /// From which the next one is drawn.
-    pub const ALL: [Fault; 21] = [
+    pub const ALL: [Fault; 27] = [
         Fault::Crash,
         Fault::CrashAll,
         Fault::Pause,
@@ -76,7 +84,21 @@ impl Fault {
         Fault::Ambush,
         Fault::ElectionStorm,
         Fault::ElectionStorm,
+        Fault::DeafLeader,
+        Fault::DeafLeader,
+        Fault::LonelyReboot,
+        Fault::LonelyReboot,
+        Fault::ForgottenVote,
+        Fault::ForgottenVote,
     ];
+}
+
+impl Fault {
+    /// How long nobody rests from its begin on.
+    fn rush(self) -> Duration {
+        // What it is about comes late, and is seen only by those who ask then.
+        if self == Fault::DeafLeader { 8 * RUSH } else { RUSH }
+    }
 }
 
 /// Somebody who breaks things until the shift is over. Cheap to clone.
@@ -132,7 +154,7 @@ impl Saboteur {
                 saboteur.done.lock().push((number, fault));
                 spawn(async move {
                     // In the middle of everything, and what comes after it meets work, too.
-                    rhythm.rush(RUSH);
+                    rhythm.rush(fault.rush());
                     one.last(&mut dice, 0, 300).await;
                     one.carry_out(number, fault, &mut dice).await;
                     rhythm.rush(RUSH);
@@ -225,6 +247,9 @@ impl Saboteur {
             }
             Fault::Ambush => self.ambush(node, random).await,
             Fault::ElectionStorm => self.election_storm(node, random).await,
+            Fault::DeafLeader => self.deaf_leader(node, random).await,
+            Fault::LonelyReboot => self.lonely_reboot(node, random).await,
+            Fault::ForgottenVote => self.forgotten_vote(node, random).await,
         }
     }
 
@@ -236,13 +261,15 @@ impl Saboteur {
     async fn ambush(&self, node: usize, random: &mut Random) {
         let moment = *random.pick(env::MOMENTS).expect("there are moments");
         let (tell, struck) = oneshot::channel();
-        let (how, network) = (random.below(3), self.cluster.network().clone());
+        let (how, network) = (random.below(4), self.cluster.network().clone());
+        let deaf_for = Duration::from_millis(random.between(50, 1_000));
         let (address, others) = (self.cluster.address(node).to_owned(), self.others(node));
         let others: Vec<String> = others.into_iter().map(str::to_owned).collect();
         let strike = move |host: &SimHost| {
             match how {
                 0 => host.crash(),
                 1 => host.pause(),
+                2 => network.deafen(&address, deaf_for),
                 _ => {
                     let others: Vec<&str> = others.iter().map(String::as_str).collect();
                     network.partition(&[&address], &others);
@@ -265,6 +292,7 @@ impl Saboteur {
                 self.last(random, 100, 8_000).await;
                 self.cluster.resume(node);
             }
+            2 => {}
             _ => {
                 self.last(random, 500, 8_000).await;
                 self.cluster.network().heal();

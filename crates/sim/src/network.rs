@@ -5,7 +5,8 @@
 //! process had not answered yet fails for its callers as a closed connection does: at once. What is lost
 //! on the way fails after [`SILENCE`], or never if the caller does not wait so long.
 //!
-//! A partition is a set of directed links that carry nothing.
+//! A partition is a set of directed links that carry nothing. Besides, a process may be deaf to raft's messages for a while, or
+//! mute: they travel on connections of their own, and one of those may hang while requests get through.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future;
@@ -21,6 +22,7 @@ use rpc::range::RangeBody;
 use rpc::{AskError, BoxFuture, Network, NetworkError, RaftEnvelope, Request, Response, Service, Transport, codec};
 use tokio::sync::{Notify, oneshot};
 
+use crate::invariant::OneVote;
 use crate::trace::{MessageKind, content_hash};
 use crate::world::{sleep, spawn};
 use crate::{Happening, Random, SimHost, World};
@@ -62,6 +64,7 @@ pub struct SimNetwork {
 
 struct Wires {
     world: World,
+    votes: OneVote,
     state: Mutex<State>,
     /// Something arrives before anything that the courier knew of.
     sooner: Notify,
@@ -73,6 +76,9 @@ struct State {
     endpoints: BTreeMap<Arc<str>, Weak<SimEndpoint>>,
     /// Directed links that carry nothing.
     cut: BTreeSet<(Arc<str>, Arc<str>)>,
+    /// Until when raft's messages to, and from, a process are lost.
+    deaf: BTreeMap<String, Duration>,
+    mute: BTreeMap<String, Duration>,
     remembered: VecDeque<Parcel>,
     /// By the time at which it arrives and the order in which it was sent.
     under_way: BTreeMap<(Duration, u64), Delivery>,
@@ -138,12 +144,15 @@ impl SimNetwork {
             faults: LinkFaults::default(),
             endpoints: BTreeMap::new(),
             cut: BTreeSet::new(),
+            deaf: BTreeMap::new(),
+            mute: BTreeMap::new(),
             remembered: VecDeque::new(),
             under_way: BTreeMap::new(),
             sent: 0,
             courier_wakes: None,
         };
-        let wires = Wires { world: world.clone(), state: Mutex::new(state), sooner: Notify::new() };
+        let (votes, sooner) = (OneVote::default(), Notify::new());
+        let wires = Wires { world: world.clone(), votes, state: Mutex::new(state), sooner };
         let network = SimNetwork { wires: Arc::new(wires) };
         spawn(carry(network.wires.clone()));
         network
@@ -184,6 +193,31 @@ impl SimNetwork {
         }
     }
 
+    /// Whatever was cut on the way to `to` carries again.
+    pub fn mend_to(&self, to: &str) {
+        self.wires.world.milestone(format!("the links to {to} heal"));
+        self.wires.state.lock().cut.retain(|(_, cut)| **cut != *to);
+    }
+
+    /// For so long no message of raft reaches `address`; all others do. Nothing else ends it.
+    pub fn deafen(&self, address: &str, lasts: Duration) {
+        let until = self.wires.world.elapsed() + lasts;
+        self.wires.world.milestone(format!("{address} is deaf to raft for {} ms", lasts.as_millis()));
+        self.wires.state.lock().deaf.insert(address.to_owned(), until);
+    }
+
+    /// For so long no message of raft leaves `address`.
+    pub fn silence(&self, address: &str, lasts: Duration) {
+        let until = self.wires.world.elapsed() + lasts;
+        self.wires.world.milestone(format!("{address} is mute to raft for {} ms", lasts.as_millis()));
+        self.wires.state.lock().mute.insert(address.to_owned(), until);
+    }
+
+    /// For whom the process at `voter` voted last, other than itself: an address.
+    pub fn last_vote(&self, voter: &str) -> Option<String> {
+        self.wires.votes.last_of(voter)
+    }
+
     /// All links carry again, without faults other than their delay.
     pub fn heal(&self) {
         self.wires.world.milestone("the network heals");
@@ -211,6 +245,16 @@ impl Wires {
 
     fn is_cut(&self, from: &str, to: &str) -> bool {
         self.state.lock().is_cut(from, to)
+    }
+
+    /// Nothing of this kind passes between the two just now.
+    fn swallows(&self, parcel: &Parcel) -> bool {
+        let state = self.state.lock();
+        let now = self.world.elapsed();
+        let hangs = |ends: &BTreeMap<String, Duration>, at: &str| ends.get(at).is_some_and(|until| now < *until);
+        let Label { from, to, .. } = &parcel.label;
+        let is_raft = matches!(parcel.content, Content::Raft(_)) && from != to;
+        state.is_cut(from, to) || is_raft && (hangs(&state.deaf, to) || hangs(&state.mute, from))
     }
 
     fn at(&self, address: &str) -> Option<Arc<SimEndpoint>> {
@@ -241,8 +285,10 @@ impl Wires {
             return None;
         }
         let random = &mut self.state.lock().random;
-        let longest = 1 << random.below(12);
-        random.chance(0.05).then(|| Duration::from_millis(random.below(longest)))
+        // Mostly soon: while what the first copy belongs to is being decided.
+        let scales = if random.chance(0.5) { 7 } else { 12 };
+        let longest = 1 << random.below(scales);
+        random.chance(0.15).then(|| Duration::from_millis(random.below(longest)))
     }
 
     fn replay(self: &Arc<Wires>, parcel: Parcel) {
@@ -400,7 +446,7 @@ fn reply(answer: &AnswerTo, outcome: Result<Response, Lost>) {
 }
 
 fn deliver(wires: &Arc<Wires>, parcel: Parcel, answer: Option<AnswerTo>) {
-    if wires.is_cut(&parcel.label.from, &parcel.label.to) {
+    if wires.swallows(&parcel) {
         parcel.label.lost(&wires.world);
         return wires.fall_silent(answer);
     }
@@ -571,6 +617,9 @@ impl Network for SimEndpoint {
         let address =
             if to == self.node() { Some(self.address.clone()) } else { self.addresses.lock().get(&to).cloned() };
         let Some(address) = address.filter(|_| self.host.is_running()) else { return };
+        for envelope in &envelopes {
+            self.wires.votes.look(&self.wires.world, &self.address, &address, envelope);
+        }
         let content = Content::Raft(envelopes.iter().map(codec::encode_raft).collect());
         self.wires.send(self.parcel(address, Some(to), "", content), None);
     }

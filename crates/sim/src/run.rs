@@ -329,7 +329,8 @@ impl Run {
         if self.world.violations().is_empty() {
             return BTreeMap::new();
         }
-        self.recorded.iter().map(|recorded| (recorded.name(), recorded.history())).collect()
+        let histories = self.recorded.iter().map(|recorded| (recorded.name(), recorded.history()));
+        histories.filter(|(_, history)| !history.is_empty()).collect()
     }
 
     fn counts(&self) -> Counts {

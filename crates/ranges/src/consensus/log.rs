@@ -143,6 +143,11 @@ fn other(error: impl std::error::Error + Send + Sync + 'static) -> raft::Error {
     raft::Error::Store(StorageError::Other(Box::new(error)))
 }
 
+/// The command that an entry of a log carries, if it is no change of members and not raft's own.
+pub fn command_in(entry: &LogEntry) -> Option<&[u8]> {
+    (entry.kind == NORMAL && !entry.data.is_empty()).then_some(&entry.data[..])
+}
+
 /// A configuration change carries raft's change in `data` and the command with the new descriptor beside it.
 fn to_log(entry: Entry) -> LogEntry {
     let Entry { term, index, data, context, entry_type, .. } = entry;

@@ -37,9 +37,9 @@ use storage::{Batch, Engine, RaftLog};
 use thiserror::Error;
 
 use crate::state::{INITIAL_INDEX, INITIAL_TERM, Members};
-pub use log::Outgoing;
 use log::{LogStorage, decode_hard_state, encode_hard_state, from_conf_state};
-pub use messages::{RaftMessage, decode_message, encode_message};
+pub use log::{Outgoing, command_in};
+pub use messages::{RaftMessage, Vote, decode_message, decode_vote, encode_message, vote_in, withhold_commit};
 
 /// Why a replica must not go on. It stays as it is for inspection and takes part in nothing.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]

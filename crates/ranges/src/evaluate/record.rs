@@ -124,10 +124,11 @@ async fn query(request: &Evaluation<'_>, txn: TxnId, anchor: &Key, wait: Duratio
             return Ok(to_rpc(record));
         }
         if record.is_none() && request.replica.check_floor(txn.start()).is_err() {
-            // Whoever asks has an intent of it. Nothing below the floor can be committed any more, and a record that says
-            // Committed is collected only when no intent is left (rule 16): it is not, and never will be.
-            probe!("an_intent_older_than_the_garbage_floor");
-            return Ok(TxnRecord { state: TxnState::Aborted });
+            if is_lost(request, &ticket, txn, anchor).await? {
+                probe!("an_intent_older_than_the_garbage_floor");
+                return Ok(TxnRecord { state: TxnState::Aborted });
+            }
+            continue;
         }
         let expiry = env.knobs().txn_expiry;
         let silence = request.replica.records.silence(txn, env.now());
@@ -145,6 +146,17 @@ async fn query(request: &Evaluation<'_>, txn: TxnId, anchor: &Key, wait: Duratio
         }
         let _decided_or_time_to_look = env.timeout(left.min(expiry - silence), changed).await;
     }
+}
+
+/// Whoever asks has an intent of a transaction that is older than the garbage floor and has no record. Nothing below the floor is
+/// accepted any more, and a record that says Committed is collected only when no intent is left (rule 16): it is not committed,
+/// and never will be. But what was accepted before the floor came may still be on its way into the log: it holds the latch until it
+/// is applied. `false`: something has changed, look again.
+async fn is_lost(request: &Evaluation<'_>, ticket: &Ticket, txn: TxnId, anchor: &Key) -> KvResult<bool> {
+    let latch = request.replica.records.latch(txn).await;
+    let is_missing = read(request, txn, anchor)?.is_none();
+    drop(latch);
+    Ok(is_missing && request.confirm(ticket).await)
 }
 
 /// Written first, so that a late prewrite or staging finds it.

@@ -12,7 +12,7 @@ use env::moment;
 use keyspace::{Key, RangeId, ReplicaId};
 use rpc::KvError;
 use rpc::range::RangeDescriptor;
-use storage::{Batch, Durability, Family, Operation, RaftLog};
+use storage::{Batch, Durability, Family, Operation, RaftLog, SUFFIX_LEN};
 
 use super::LogLoop;
 use super::peer::{Peer, content_bytes};
@@ -248,6 +248,10 @@ fn refusal(peer: &mut Peer, entry: &Committed, command: &Command) -> Option<KvEr
 fn apply_writes(peer: &mut Peer, writes: Batch, changes: &mut Changes) -> Result<(), Defect> {
     let range = peer.replica.range;
     for operation in writes.operations() {
+        // Whatever was evaluated under another span was told so by its epoch.
+        if !peer.identity.descriptor.span.contains(written_key(operation)?) {
+            return Err(Defect::Unreadable("a command writes outside of its range".to_owned()));
+        }
         match operation {
             Operation::Put { family: Family::Intents, key, value } => {
                 let intent = mvcc::Intent::decode(value).map_err(|error| Defect::Unreadable(error.to_string()))?;
@@ -281,6 +285,19 @@ fn apply_writes(peer: &mut Peer, writes: Batch, changes: &mut Changes) -> Result
     }
     changes.batch.append(writes);
     Ok(())
+}
+
+/// The key that an operation writes to, without the eight bytes that tell versions, or records, of one key apart.
+fn written_key(operation: &Operation) -> Result<&[u8], Defect> {
+    let (family, key) = match operation {
+        Operation::Put { family, key, .. } | Operation::Delete { family, key } => (*family, key),
+        Operation::DeleteRange { family, start, .. } => (*family, start),
+    };
+    match family {
+        Family::Data | Family::Txns => key.split_last_chunk::<SUFFIX_LEN>().map(|(key, _)| key),
+        _ => Some(&key[..]),
+    }
+    .ok_or_else(|| Defect::Unreadable("a command writes to a key that is too short".to_owned()))
 }
 
 fn apply_register(

@@ -37,7 +37,9 @@ use rpc::{KvResult, RaftEnvelope};
 use storage::{Batch, Durability};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::consensus::{Committed, Consensus, Defect, MemberStep, Output, RaftMessage, Role, Standing};
+use crate::consensus::{
+    Committed, Consensus, Defect, MemberStep, Output, RaftMessage, Role, Standing, vote_in, withhold_commit,
+};
 use crate::peer_message::PeerMessage;
 use crate::proposal::Proposal;
 use crate::state::{Applied, Identity, Installing};
@@ -433,6 +435,8 @@ impl LogLoop {
 
     fn synced(&mut self, covers: BTreeMap<RangeId, Unsynced>) {
         moment!(&self.shared.env, "synced");
+        let is_vote = |message: &RaftMessage| vote_in(message).is_some_and(|vote| vote.voter != vote.candidate);
+        let voted = covers.values().flat_map(|unsynced| &unsynced.after_sync).any(is_vote);
         for (range, Unsynced { replica, number, after_sync, snapshot }) in covers {
             self.persisted(range, replica, number);
             self.enqueue_raft(range, after_sync, Vec::new());
@@ -441,6 +445,9 @@ impl LogLoop {
             }
         }
         self.send();
+        if voted {
+            moment!(&self.shared.env, "voted");
+        }
     }
 
     fn persisted(&mut self, range: RangeId, replica: ReplicaId, number: u64) {
@@ -575,8 +582,11 @@ impl LogLoop {
 
     fn enqueue_raft(&mut self, range: RangeId, messages: Vec<RaftMessage>, outgoing: Vec<crate::consensus::Outgoing>) {
         let mut outgoing = outgoing;
-        for message in messages {
+        for mut message in messages {
             let to = ReplicaId(message.to);
+            if buggify!(&self.shared.env, "the_commit_is_told_late", 0.7) {
+                withhold_commit(&mut message);
+            }
             if message.snapshot.is_some() {
                 let place = outgoing.iter().position(|state| state.to == message.to);
                 self.send_snapshot(range, to, message, place.map(|place| outgoing.swap_remove(place)));

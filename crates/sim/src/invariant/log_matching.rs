@@ -10,6 +10,7 @@ use storage::memory::Changes;
 use storage::raftlog::{Record, entry_span, read_record};
 use storage::{Family, LogEntry, MemoryDisk, Operation};
 
+use super::own_term::check_own_term;
 use crate::World;
 use crate::cluster::SimCluster;
 
@@ -62,7 +63,9 @@ impl Seen {
         let changed: Vec<Option<u64>> = self.disks.iter_mut().map(|logs| logs.changed.remove(&range)).collect();
         for (node, from) in changed.iter().enumerate() {
             if let Some(from) = from {
-                self.disks[node].check_order(range, *from).map_err(|what| format!("node {}: {what}", node + 1))?;
+                let log = &self.disks[node];
+                let checked = log.check_order(range, *from).and_then(|()| check_own_term(log.entries(range, *from)));
+                checked.map_err(|what| format!("node {}: {what}", node + 1))?;
             }
         }
         for node in 0..changed.len() {

@@ -3,10 +3,13 @@
 
 mod log_matching;
 mod one_leader;
+mod one_vote;
+mod own_term;
 mod replicas_equal;
 mod tiling;
 
 pub use log_matching::LogMatching;
 pub use one_leader::OneLeader;
+pub use one_vote::OneVote;
 pub use replicas_equal::{Agreement, compare_replicas};
 pub use tiling::check_tiling;

@@ -7,9 +7,11 @@ use checker::load::{Comments, Forks, Numbers, Parts, Registers, Sets, Skews, Ups
 
 use super::append::Append;
 use super::causal::Causal;
+use super::families::Families;
 use super::g2::G2;
 use super::long_fork::LongFork;
 use super::monotonic::Monotonic;
+use super::notices::Notices;
 use super::recorder::{Recorded, Recorder};
 use super::register::Register;
 use super::sequential::Sequential;
@@ -28,9 +30,15 @@ pub enum Kind {
     Monotonic,
     Sequential,
     Upsert,
+    Families,
+    Notices,
 }
 
 impl Kind {
+    /// What is watched while it goes on: nothing is written down.
+    pub const WATCHED: [Kind; 2] = [Kind::Families, Kind::Notices];
+
+    /// Those with a history.
     pub const ALL: [Kind; 9] = [
         Kind::Append,
         Kind::Register,
@@ -54,11 +62,19 @@ impl Kind {
             Kind::Monotonic => "monotonic",
             Kind::Sequential => "sequential",
             Kind::Upsert => "upsert",
+            Kind::Families => "families",
+            Kind::Notices => "notices",
         }
     }
 
-    /// Append in every second seed, as it sees most; of the others one, or one more.
+    /// Append in every second seed, as it sees most; of the others one, or one more. And one of those that are watched.
     pub(crate) fn draw(random: &mut Random) -> Vec<Kind> {
+        let mut drawn = Kind::draw_recorded(random);
+        drawn.extend(random.pick(&Kind::WATCHED));
+        drawn
+    }
+
+    fn draw_recorded(random: &mut Random) -> Vec<Kind> {
         let others = &Kind::ALL[1..];
         let other = *random.pick(others).expect("there are others");
         match random.below(4) {
@@ -87,6 +103,8 @@ impl Kind {
             Kind::Monotonic => Recorder::boxed(world, Monotonic, Numbers),
             Kind::Sequential => Recorder::boxed(world, Sequential, Parts::default()),
             Kind::Upsert => Recorder::boxed(world, Upsert, Upserts::default()),
+            Kind::Families => Families::boxed(world),
+            Kind::Notices => Notices::boxed(world),
         }
     }
 }
@@ -101,8 +119,9 @@ impl FromStr for Kind {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Kind, String> {
-        Kind::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
-            let names: Vec<&str> = Kind::ALL.into_iter().map(Kind::name).collect();
+        let all = || Kind::ALL.into_iter().chain(Kind::WATCHED);
+        all().find(|kind| kind.name() == name).ok_or_else(|| {
+            let names: Vec<&str> = all().map(Kind::name).collect();
             format!("there are {}", names.join(", "))
         })
     }

@@ -1,7 +1,8 @@
 //! What clients do while things go wrong, and what must hold for them.
 //!
 //! `bank`, `on_call`, `catalog` and `oracle` run in every seed and look all the time whether what they see can be. The others write down a
-//! history, and `checker` judges it at the end ([`Recorder`]); a seed has one or two of them ([`Kind`]).
+//! history, and `checker` judges it at the end ([`Recorder`]); a seed has one or two of them ([`Kind`]), and besides `families` or
+//! `notices`, which look all the time, too.
 
 mod bank;
 mod catalog;
@@ -15,9 +16,11 @@ mod shift;
 
 mod append;
 mod causal;
+mod families;
 mod g2;
 mod long_fork;
 mod monotonic;
+mod notices;
 mod register;
 mod sequential;
 mod set;
