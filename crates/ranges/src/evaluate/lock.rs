@@ -13,7 +13,7 @@
 use std::time::Duration;
 
 use env::probe;
-use keyspace::{Key, TxnId};
+use keyspace::{Key, NodeId, TxnId};
 use rpc::range::{LockMode, LockWait};
 use rpc::{KvError, KvResult};
 
@@ -50,17 +50,47 @@ impl Evaluation<'_> {
                 }
             }
             self.shared.env.sleep(LOOK_AGAIN).await;
-            self.release_locks_of_the_gone(txn, key, mode).await;
+            let mut holders = self.replica.locks.holders_in_the_way(txn, key, mode);
+            holders.retain(|(holder, _)| self.is_to_be_looked_at(*holder));
+            self.release_locks_of_the_gone(key, holders).await;
         }
     }
 
-    async fn release_locks_of_the_gone(&self, txn: TxnId, key: &Key, mode: LockMode) {
+    /// The same for somebody who does not wait: what is in the way may be left over for ever, and those who would wait for it
+    /// may never come. Does nothing about holders that are new here, or were looked at lately.
+    pub async fn clear_leftovers(&self, txn: TxnId, key: &Key, mode: LockMode) {
+        let mut holders = self.replica.locks.holders_in_the_way(txn, key, mode);
+        holders.retain(|(holder, _)| self.is_to_be_looked_at(*holder));
+        if let Some(intent) = self.foreign_intent(key, txn, mode)
+            && (holders.iter().any(|(holder, _)| *holder == intent.txn) || self.is_to_be_looked_at(intent.txn))
+        {
+            let _undecided_or_out_of_reach =
+                recovery::settle(self, key, &key.successor(), intent, Some(txn), Patience::None).await;
+        }
+        self.release_locks_of_the_gone(key, holders).await;
+    }
+
+    /// [`clear_leftovers`](Evaluation::clear_leftovers), in the background.
+    pub fn clear_leftovers_later(&self, txn: TxnId, key: &Key, mode: LockMode) {
+        let (shared, replica, from, epoch) = (self.shared.clone(), self.replica.clone(), self.from, self.epoch);
+        let key = key.clone();
+        self.shared.env.spawn("clear leftovers", async move {
+            Evaluation { shared: &shared, replica, from, epoch }.clear_leftovers(txn, &key, mode).await;
+        });
+    }
+
+    async fn release_locks_of_the_gone(&self, key: &Key, holders: Vec<(TxnId, NodeId)>) {
         let Some(outside) = self.shared.outside.get() else { return };
-        for (holder, node) in self.replica.locks.holders_in_the_way(txn, key, mode) {
+        for (holder, node) in holders {
             if matches!(outside.may_hold_locks(node, holder).await, Ok(false)) {
                 probe!("released_a_lock_of_a_transaction_that_is_gone");
                 self.replica.locks.release(holder, std::slice::from_ref(key));
             }
         }
+    }
+
+    /// Most holders are gone before this asks for them: not at first sight, and not often.
+    fn is_to_be_looked_at(&self, holder: TxnId) -> bool {
+        self.replica.locks.is_to_be_looked_at(holder, self.shared.env.now(), LOOK_AGAIN)
     }
 }

@@ -396,6 +396,10 @@ fn skips(request: &Evaluation<'_>, read: &ReadRequest, key: &Key) -> Result<bool
     let acquire = || request.replica.locks.acquire_now(txn, request.from, key, mode).map_err(Failure);
     match acquire()? {
         Taken::Busy { holder } if end_if_committed(request, holder) => Ok(!acquire()?.is_ok()),
+        Taken::Busy { .. } => {
+            request.clear_leftovers_later(txn, key, mode);
+            Ok(true)
+        }
         taken => Ok(!taken.is_ok()),
     }
 }
@@ -452,6 +456,10 @@ impl Locking<'_> {
             Err(KvError::LockNotAvailable { holder, timed_out: false, .. })
                 if end_if_committed(self.request, holder) =>
             {
+                ask().await
+            }
+            Err(KvError::LockNotAvailable { timed_out: false, .. }) => {
+                self.request.clear_leftovers(self.txn, key, self.lock.mode).await;
                 ask().await
             }
             answer => answer,

@@ -74,7 +74,15 @@ impl Evaluation<'_> {
         };
         let gave_way = || KvError::GaveWay { key: key.clone(), holder };
         if !may_wait {
-            return Err(gave_way());
+            self.clear_leftovers(txn, key, mode).await;
+            return match self.replica.locks.acquire_now(txn, self.from, key, mode)? {
+                Taken::Held => Ok(()),
+                Taken::New => {
+                    own.add(key);
+                    Ok(())
+                }
+                Taken::Busy { .. } => Err(gave_way()),
+            };
         }
         probe!("a_writer_waited_for_a_lock");
         let was_held = self.replica.locks.holds(txn, key, LockMode::KeyShare);

@@ -13,8 +13,9 @@ mod waits_for;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use env::{Env, probe};
+use env::{Env, Mono, probe};
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashSet};
 use keyspace::{Key, NodeId, RangeId, Timestamp, TxnId};
@@ -29,6 +30,9 @@ pub use waits_for::WaitsFor;
 
 /// Ended transactions a range remembers at least, to refuse their late lock requests.
 const ENDED_MIN: usize = 16_384;
+
+/// Holders that a range remembers to have looked at.
+const LOOKED_AT_MAX: usize = 4096;
 
 /// How a wait ended.
 #[derive(Debug)]
@@ -175,6 +179,8 @@ struct State {
     table: LockTable,
     ended: Ended,
     sessions_over: SessionsOver,
+    /// When holders that are in somebody's way were first seen there, or looked at last.
+    looked_at: HashMap<TxnId, Mono, FixedState>,
 }
 
 impl State {
@@ -277,6 +283,21 @@ impl Locks {
     /// Who holds `key` in a mode that `txn` has to wait for, with the nodes of their sessions.
     pub fn holders_in_the_way(&self, txn: TxnId, key: &[u8], mode: LockMode) -> Vec<(TxnId, NodeId)> {
         self.state.lock().table.holders_in_the_way(txn, key, mode)
+    }
+
+    /// Is it time to find out whether this holder, which is in somebody's way, is still there? An `interval` after it was
+    /// first seen, and then once per interval.
+    pub fn is_to_be_looked_at(&self, holder: TxnId, now: Mono, interval: Duration) -> bool {
+        let mut state = self.state.lock();
+        if state.looked_at.len() >= LOOKED_AT_MAX {
+            state.looked_at.clear();
+        }
+        let last = state.looked_at.entry(holder).or_insert(now);
+        let is_due = now.since(*last) >= interval;
+        if is_due {
+            *last = now;
+        }
+        is_due
     }
 
     /// Gives up these keys (a savepoint was rolled back).
