@@ -117,7 +117,8 @@ impl Catalog {
     }
 }
 
-const TRIES: usize = 20;
+/// For more than ten seconds: a leader that is new to a record waits a whole expiry before it calls the coordinator dead.
+const TRIES: usize = 120;
 
 fn version(value: Option<Bytes>) -> Result<Timestamp, TxnError> {
     let Some(value) = value else { return Ok(Timestamp::ZERO) };
