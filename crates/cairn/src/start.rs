@@ -50,12 +50,23 @@ pub struct Arguments {
     /// Let clients in without a password although an address is not loopback
     #[arg(long, env = "CAIRN_INSECURE")]
     insecure: bool,
+    /// May leaders answer reads without asking the others each time? That assumes that clocks run at about the same rate; off
+    /// assumes nothing [default: on]
+    #[arg(long, env = "CAIRN_LEADER_LEASE", value_name = "on|off")]
+    leader_lease: Option<Switch>,
     /// A TOML file with the same settings: data = "…", join = ["…"], sql-addr = "…"
     #[arg(long, env = "CAIRN_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// For tests: split each new table into this many ranges
     #[arg(long, env = "CAIRN_SPLIT_NEW_TABLES", hide = true)]
     split_new_tables: Option<u32>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Switch {
+    On,
+    Off,
 }
 
 #[derive(Default, Deserialize)]
@@ -73,6 +84,7 @@ struct File {
     advertise_http: Option<String>,
     #[serde(default)]
     insecure: bool,
+    leader_lease: Option<Switch>,
 }
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -102,6 +114,9 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut knobs = Knobs::default();
     if let Some(ranges) = arguments.split_new_tables {
         knobs.split_new_tables = ranges.max(1);
+    }
+    if let Some(switch) = arguments.leader_lease.or(file.leader_lease) {
+        knobs.leader_lease = switch == Switch::On;
     }
     let insecure = arguments.insecure || file.insecure;
     // Deep expressions are bound and evaluated recursively.

@@ -12,6 +12,13 @@ pub struct Knobs {
     pub election_ticks: u64,
     /// Raft ticks between two heartbeats of a leader.
     pub heartbeat_ticks: u64,
+    /// May a leader answer without asking a quorum each time, as long as no vote can have been given to anybody else? Off:
+    /// nothing is assumed of clocks.
+    pub leader_lease: bool,
+    /// Ticks by which a lease is shorter than the time in which no vote is given, before drift.
+    pub lease_spare_ticks: u64,
+    /// By so many thousandths the rates of two nodes' monotonic clocks may differ. chrony slews by 83 at most.
+    pub clock_drift_permille: u32,
     /// How far ahead of the numbers handed out the oracle persists its bound.
     pub oracle_window: Duration,
     /// Bytes in one raft log entry at most; a larger commit is cut into pieces.
@@ -53,12 +60,34 @@ pub struct Knobs {
     pub split_new_tables: u32,
 }
 
+impl Knobs {
+    /// Silence of a leader after which it may be replaced.
+    pub fn election_timeout(&self) -> Duration {
+        ticks(self.raft_tick, self.election_ticks)
+    }
+
+    /// How long a leader that a quorum acknowledged is sure to be the only one, from when it asked; `None` if it never is.
+    /// It is shorter than the time in which those who acknowledged it vote for nobody, whatever the rates of their clocks.
+    pub fn lease(&self) -> Option<Duration> {
+        let longest = ticks(self.raft_tick, self.election_ticks.saturating_sub(self.lease_spare_ticks));
+        let lease = longest * 1000u32.saturating_sub(self.clock_drift_permille) / 1000;
+        (self.leader_lease && !lease.is_zero()).then_some(lease)
+    }
+}
+
+fn ticks(tick: Duration, count: u64) -> Duration {
+    tick * u32::try_from(count).unwrap_or(u32::MAX)
+}
+
 impl Default for Knobs {
     fn default() -> Knobs {
         Knobs {
             raft_tick: Duration::from_millis(100),
             election_ticks: 10,
             heartbeat_ticks: 2,
+            leader_lease: true,
+            lease_spare_ticks: 1,
+            clock_drift_permille: 100,
             oracle_window: Duration::from_secs(3),
             entry_bytes_max: 1 << 20,
             inline_sync_entries: 16,
@@ -79,5 +108,21 @@ impl Default for Knobs {
             gc_ttl: Duration::from_secs(600),
             split_new_tables: 1,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_ends_before_anybody_may_vote() {
+        let knobs = Knobs::default();
+        let lease = knobs.lease().unwrap();
+        assert_eq!(lease, Duration::from_millis(810));
+        // Even where one clock is slewed as fast as chrony does and the other as slowly.
+        assert!(lease.div_f64(1.0 - 0.083) < knobs.election_timeout().div_f64(1.0 + 0.083));
+        assert_eq!(Knobs { leader_lease: false, ..knobs.clone() }.lease(), None);
+        assert_eq!(Knobs { lease_spare_ticks: 99, ..knobs }.lease(), None);
     }
 }

@@ -6,7 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Rare paths below SQL sessions, which simulations are to reach.
 pub const PROBES: &[&str] = &[
     // consensus and the log
+    "a_lease_was_given_up",
+    "a_lease_was_renewed",
+    "a_vote_was_refused_for_a_lease",
     "campaigned",
+    "did_not_campaign_for_a_lease",
     "elected",
     "leadership_lost_with_proposals_under_way",
     "log_cut_below_a_slow_follower",

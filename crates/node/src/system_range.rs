@@ -19,8 +19,8 @@ impl SystemRange for LocalSystemRange {
         self.0.leader_view(SYSTEM_RANGE)?.leader
     }
 
-    fn is_sole_voter(&self, term: u64) -> bool {
-        self.0.is_sole_voter(SYSTEM_RANGE, term)
+    fn leads_for_certain(&self, term: u64) -> bool {
+        self.0.leads_for_certain(SYSTEM_RANGE, term)
     }
 
     fn confirm(&self, term: u64) -> BoxFuture<'_, KvResult<()>> {

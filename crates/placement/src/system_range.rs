@@ -18,10 +18,11 @@ pub trait SystemRange: Send + Sync + 'static {
     /// Who leads, as far as the replica here knows (none may be here).
     fn leader_hint(&self) -> Option<NodeId>;
 
-    /// Is this node, now, leader in `term` of a group whose only voter it is? Then nobody else can be leader.
-    fn is_sole_voter(&self, term: u64) -> bool;
+    /// Is it certain, at this very moment, that this node leads in `term` and nobody else does in a later one? It is the
+    /// only voter, or has a lease.
+    fn leads_for_certain(&self, term: u64) -> bool;
 
-    /// Proves that this node led in `term` at some moment after the call began.
+    /// Proves that this node led in `term` at some moment after the call began, by asking a quorum if need be.
     fn confirm(&self, term: u64) -> BoxFuture<'_, KvResult<()>>;
 
     /// A register as it is applied here. Whoever leads has applied everything that was ever acknowledged.

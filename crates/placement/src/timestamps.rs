@@ -2,7 +2,7 @@
 //!
 //! [`LocalOracle`] is the shell around the oracle of this node: it persists bounds and proves leadership.
 //! [`TimestampClient`] is what a node's transactions ask: where the oracle is on this node and needs no
-//! other voter's word, a number is a few instructions; else one request is in flight at a time, and everyone
+//! other voter's word (there is none, or it has a lease), a number is a few instructions; else one request is in flight at a time, and everyone
 //! who came meanwhile shares the next.
 
 use std::collections::VecDeque;
@@ -56,7 +56,7 @@ impl LocalOracle {
     pub fn try_take(self: &Arc<Self>, count: u32) -> Option<KvResult<TimestampReply>> {
         // Taken first, proven after: whoever else could have led before now would show.
         match self.take(count) {
-            Ok(Taken::Numbers { term, reply, .. }) if self.range.is_sole_voter(term) => Some(Ok(reply)),
+            Ok(Taken::Numbers { term, reply, .. }) if self.range.leads_for_certain(term) => Some(Ok(reply)),
             Ok(_) => None,
             Err(error) => Some(Err(error)),
         }

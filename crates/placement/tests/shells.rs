@@ -67,7 +67,7 @@ impl SystemRange for Replica {
         self.group.leader.lock().map(|(node, _)| node)
     }
 
-    fn is_sole_voter(&self, term: u64) -> bool {
+    fn leads_for_certain(&self, term: u64) -> bool {
         self.is_sole && self.must_lead(term).is_ok()
     }
 

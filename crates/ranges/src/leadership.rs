@@ -9,11 +9,12 @@
 //! A request takes a [`Ticket`] first, does its work, and asks at the end whether the ticket still holds.
 //! Every change of the range (its leader, its span, its voters) makes a new generation of tickets, so one
 //! comparison at the end covers them all (protocol.md, rules 12 and 26). A sole voter needs no more than
-//! that; a leader among several voters confirms with a quorum besides.
+//! that. A leader among several voters needs its *lease* besides, or a quorum's word: see [`Leadership::is_leased`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 
+use env::{Mono, probe};
 use keyspace::{Epoch, NodeId};
 use tokio::sync::watch;
 
@@ -57,6 +58,12 @@ pub struct Leadership {
     epoch_config: AtomicU64,
     epoch_span: AtomicU64,
     sole_voter: AtomicBool,
+    /// Nobody else can be elected before this moment on this node's clock; zero if that is not known.
+    lease_until: AtomicU64,
+    /// The term in which `lease_until` holds; changes only while that is zero.
+    lease_term: AtomicU64,
+    /// Somebody relied on the lease since it was renewed last.
+    lease_used: AtomicBool,
     view: watch::Sender<LeaderView>,
     leading: Arc<watch::Sender<Option<u64>>>,
 }
@@ -71,6 +78,9 @@ impl Leadership {
             epoch_config: AtomicU64::new(0),
             epoch_span: AtomicU64::new(0),
             sole_voter: AtomicBool::new(false),
+            lease_until: AtomicU64::new(0),
+            lease_term: AtomicU64::new(0),
+            lease_used: AtomicBool::new(false),
             view: watch::Sender::new(LeaderView::default()),
             leading,
         }
@@ -100,6 +110,42 @@ impl Leadership {
     pub fn holds(&self, ticket: &Ticket) -> bool {
         fence(Ordering::SeqCst);
         self.generation.load(Ordering::SeqCst) == ticket.generation
+    }
+
+    /// Is it certain that nobody else leads, at the instant at which the clock is read here? To be asked *after* the work, and
+    /// before [`Leadership::holds`], which says that the lease was one and the same term's all the time. (After, because a
+    /// process may stand still for any time between two instructions.)
+    pub fn is_leased(&self, clock: impl FnOnce() -> Mono) -> bool {
+        fence(Ordering::SeqCst);
+        let is_valid = match self.lease_until.load(Ordering::SeqCst) {
+            0 => false,
+            _ => {
+                let now = clock();
+                let until = Mono(self.lease_until.load(Ordering::SeqCst));
+                now < until || (until.0 != 0 && env::sabotage("lease_without_end"))
+            }
+        };
+        if is_valid && !self.lease_used.load(Ordering::Relaxed) {
+            self.lease_used.store(true, Ordering::Relaxed);
+        }
+        is_valid
+    }
+
+    /// The same for whoever holds no ticket: is it certain that this replica leads in `term`, and nobody else in a later one?
+    pub fn is_leased_in(&self, term: u64, clock: impl FnOnce() -> Mono) -> bool {
+        let same = || self.lease_term.load(Ordering::SeqCst) == term;
+        same() && self.is_leased(clock) && same()
+    }
+
+    /// Has this replica a lease at all, valid or not? If not there is no point in working before asking a quorum.
+    pub fn may_be_leased(&self) -> bool {
+        self.lease_until.load(Ordering::Relaxed) != 0
+    }
+
+    /// The lease as it stands, for those who watch: its term and its end.
+    pub fn lease(&self) -> Option<(u64, Mono)> {
+        let until = self.lease_until.load(Ordering::SeqCst);
+        (until != 0).then(|| (self.lease_term.load(Ordering::SeqCst), Mono(until)))
     }
 
     pub fn view(&self) -> LeaderView {
@@ -132,6 +178,28 @@ impl Leadership {
         self.change_view(|view| view.serves = true);
     }
 
+    /// A quorum has acknowledged this leader of `term`: nobody else is elected before `until`.
+    pub(crate) fn renew_lease(&self, term: u64, until: Mono) {
+        let before = self.lease_until.load(Ordering::SeqCst);
+        assert!(before == 0 || self.lease_term.load(Ordering::SeqCst) == term, "a lease is void when its term is over");
+        assert!(before <= until.0, "the end of a lease moves forward only");
+        self.lease_term.store(term, Ordering::SeqCst);
+        self.lease_until.store(until.0, Ordering::SeqCst);
+    }
+
+    /// It is not certain any more that nobody else leads.
+    pub(crate) fn void_lease(&self) {
+        if self.lease_until.swap(0, Ordering::SeqCst) != 0 {
+            probe!("a_lease_was_given_up");
+        }
+        fence(Ordering::SeqCst);
+    }
+
+    /// Did anybody rely on the lease since the last call?
+    pub(crate) fn take_lease_use(&self) -> bool {
+        self.lease_used.load(Ordering::Relaxed) && self.lease_used.swap(false, Ordering::Relaxed)
+    }
+
     pub(crate) fn change_view(&self, change: impl FnOnce(&mut LeaderView)) {
         self.view.send_if_modified(|view| {
             let before = *view;
@@ -146,6 +214,23 @@ impl Leadership {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lease_holds_until_its_end_in_its_term() {
+        let leadership = Leadership::new(Arc::new(watch::Sender::new(None)));
+        assert!(!leadership.is_leased(|| Mono(0)));
+        leadership.renew_lease(5, Mono(100));
+        assert!(leadership.is_leased(|| Mono(99)));
+        assert!(!leadership.is_leased(|| Mono(100)));
+        assert!(leadership.is_leased_in(5, || Mono(99)));
+        assert!(!leadership.is_leased_in(6, || Mono(99)));
+        assert!(leadership.take_lease_use());
+        assert!(!leadership.take_lease_use());
+        leadership.void_lease();
+        assert!(!leadership.is_leased(|| Mono(0)));
+        leadership.renew_lease(6, Mono(50));
+        assert_eq!(leadership.lease(), Some((6, Mono(50))));
+    }
 
     #[test]
     fn a_ticket_holds_until_anything_changes() {

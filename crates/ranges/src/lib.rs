@@ -52,4 +52,4 @@ pub use garbage::Collected;
 pub use leadership::LeaderView;
 pub use peer_message::vote_on_the_wire;
 pub use registers::KeyView;
-pub use store::{Outside, Store, StoreConfig};
+pub use store::{LeaseView, Outside, Store, StoreConfig};

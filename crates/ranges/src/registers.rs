@@ -34,12 +34,6 @@ impl Store {
         self.shared.system_term.subscribe()
     }
 
-    /// Is this node, now, leader of `range` in `term` and its only voter? Then nobody else can lead.
-    pub fn is_sole_voter(&self, range: RangeId, term: u64) -> bool {
-        let Some(replica) = self.shared.replica(range) else { return false };
-        replica.leadership.ticket().is_some_and(|ticket| ticket.term == term && ticket.sole_voter)
-    }
-
     /// A register as it is applied here. A leader has applied all that was ever acknowledged.
     pub fn register(&self, range: RangeId, name: &[u8]) -> KvResult<Option<Bytes>> {
         state::register(&*self.shared.engine, range, name).map_err(engine_error)

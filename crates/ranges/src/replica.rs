@@ -147,6 +147,7 @@ impl Replica {
 
     /// Leadership is gone, and with it what only a leader keeps.
     pub(crate) fn forget_leadership(&self) {
+        self.leadership.void_lease();
         self.leadership.pause();
         self.locks.clear();
         self.records.clear();

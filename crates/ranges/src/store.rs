@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use env::{Counter, Env, Histogram, Metrics};
+use env::{Counter, Env, Histogram, Metrics, Mono};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use keyspace::{Key, NodeId, RangeId, ReplicaId, SYSTEM_RANGE, Timestamp, TxnId};
@@ -50,6 +50,16 @@ pub struct StoreConfig {
     pub network: Arc<dyn Network>,
     /// Called once when the disk failed: the process must stop.
     pub on_fatal: Box<dyn Fn(storage::Error) + Send + Sync>,
+}
+
+/// What a replica holds of its range's leadership.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseView {
+    pub range: RangeId,
+    /// The term in which it was elected and, as far as it knows, leads.
+    pub elected_in: Option<u64>,
+    /// The term of its lease, and its end.
+    pub lease: Option<(u64, Mono)>,
 }
 
 /// The replicas of one node. Cheap to clone.
@@ -257,9 +267,36 @@ impl Store {
         Some(self.shared.replica(range)?.leadership.subscribe())
     }
 
+    /// Is it certain, at this very moment, that this node leads `range` in `term` and nobody else in a later one? It is its
+    /// only voter, or it has a lease.
+    pub fn leads_for_certain(&self, range: RangeId, term: u64) -> bool {
+        let Some(replica) = self.shared.replica(range) else { return false };
+        let is_sole = replica.leadership.ticket().is_some_and(|ticket| ticket.term == term && ticket.sole_voter);
+        is_sole || replica.leadership.is_leased_in(term, || self.shared.env.now())
+    }
+
+    /// The leases of the replicas here, valid or not any more, for those who watch. Ends are on this node's clock.
+    pub fn leases(&self) -> Vec<LeaseView> {
+        let replicas = self.shared.replicas.read();
+        let mut leases: Vec<LeaseView> = replicas
+            .by_id
+            .values()
+            .map(|replica| LeaseView {
+                range: replica.range,
+                elected_in: Some(replica.leadership.view()).filter(|view| view.elected).map(|view| view.term),
+                lease: replica.leadership.lease(),
+            })
+            .collect();
+        leases.sort_unstable_by_key(|view| view.range);
+        leases
+    }
+
     /// Is this node the leader of `range` in `term` at some moment after this call began? A quorum is asked
-    /// where there are several voters. What the oracle needs before it gives out a batch.
+    /// where there are several voters and there is no lease. What the oracle needs before it gives out a batch.
     pub async fn confirm_leadership(&self, range: RangeId, term: u64) -> bool {
+        if self.leads_for_certain(range, term) {
+            return true;
+        }
         let (reply, confirmed) = oneshot::channel();
         if self.shared.inbox.send(Input::Confirm { range, term, reply }).is_err() {
             return false;
@@ -367,7 +404,16 @@ impl Shared {
 
     pub fn timing(&self) -> Timing {
         let knobs = self.env.knobs();
-        Timing { election_ticks: knobs.election_ticks, heartbeat_ticks: knobs.heartbeat_ticks }
+        Timing {
+            election_ticks: knobs.election_ticks,
+            heartbeat_ticks: knobs.heartbeat_ticks,
+            silence: knobs.election_timeout(),
+        }
+    }
+
+    /// How long a leader may rely on what a quorum told it; `None`: not at all.
+    pub fn lease(&self) -> Option<Duration> {
+        self.env.knobs().lease()
     }
 
     pub(crate) fn add_replica(&self, identity: &Identity) -> Arc<Replica> {

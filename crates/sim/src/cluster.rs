@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use env::{Knobs, Metrics};
+use env::{Knobs, Metrics, Mono};
 use node::{Addresses, Formation, MemoryHome, Node, NodeConfig};
 use parking_lot::Mutex;
 use rpc::cluster::Survey;
@@ -215,6 +215,11 @@ impl SimCluster {
 
     pub fn disk(&self, node: usize) -> &MemoryDisk {
         &self.inner.seats[node].disk
+    }
+
+    /// What the monotonic clock of a running process shows.
+    pub fn clock(&self, node: usize) -> Option<Mono> {
+        self.host(node).map(|host| host.mono())
     }
 
     fn host(&self, node: usize) -> Option<Arc<SimHost>> {

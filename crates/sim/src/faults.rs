@@ -314,12 +314,14 @@ impl Saboteur {
             let third = (node + 2) % self.cluster.len();
             self.cluster.network().partition(&[self.cluster.address(other)], &[self.cluster.address(third)]);
         }
+        // Who has just come back gives no vote for a while: shorter turns catch everybody in it, longer ones do not.
+        let rest_ms = if random.chance(0.5) { 250 } else { 1_500 };
         for turn in 0..random.between(4, 16) {
             let voter = (node + if turn == 0 { 0 } else { random.below(self.cluster.len() as u64) as usize })
                 % self.cluster.len();
             self.cluster.crash(voter);
             self.cluster.revive(voter);
-            self.last(random, 10, 250).await;
+            self.last(random, 10, rest_ms).await;
         }
         self.cluster.network().heal();
     }

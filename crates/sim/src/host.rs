@@ -120,6 +120,12 @@ impl SimHost {
         self.state.lock().clocks.wall_offset_ms += by_ms;
     }
 
+    /// What its monotonic clock shows.
+    pub fn mono(&self) -> Mono {
+        let rate = self.state.lock().clocks.rate;
+        Mono((self.elapsed().as_nanos() as f64 * rate) as u64 + 1_000_000_000)
+    }
+
     /// Lies in wait, or with `None` gives up doing so.
     pub fn set_ambush(&self, ambush: Option<Ambush>) {
         self.state.lock().ambush = ambush;
@@ -265,8 +271,7 @@ struct Handle(Arc<SimHost>);
 
 impl Host for Handle {
     fn mono(&self) -> Mono {
-        let rate = self.0.state.lock().clocks.rate;
-        Mono((self.0.elapsed().as_nanos() as f64 * rate) as u64 + 1_000_000_000)
+        self.0.mono()
     }
 
     fn wall_ms(&self) -> u64 {

@@ -9,7 +9,7 @@ use env::Knobs;
 
 use crate::cluster::SimCluster;
 use crate::faults::{Fault, FaultNumber, Saboteur};
-use crate::invariant::{Agreement, LogMatching, OneLeader, check_tiling, compare_replicas};
+use crate::invariant::{Agreement, LogMatching, OneLeader, OneLease, check_tiling, compare_replicas};
 use crate::report::Counts;
 use crate::rhythm::Rhythm;
 use crate::workload::{Bank, Catalog, Kind, OnCall, OracleWatch, Recorded, Shift};
@@ -76,6 +76,9 @@ fn set_sabotage(name: Option<&'static str>) {
 const FORMATION: Duration = Duration::from_secs(120);
 const HEALING: Duration = Duration::from_secs(120);
 
+/// Leases are over soon, so they are looked at so many times as often.
+const LOOKS_AT_LEASES: u32 = 20;
+
 /// Clients of each workload that is recorded.
 const RECORDED_CLIENTS: u32 = 4;
 
@@ -97,6 +100,7 @@ struct Run {
     catalog: Catalog,
     recorded: Vec<Box<dyn Recorded>>,
     one_leader: OneLeader,
+    one_lease: OneLease,
     log_matching: LogMatching,
     under_faults: Cell<Duration>,
 }
@@ -123,6 +127,7 @@ impl Run {
             catalog: Catalog::new(world),
             recorded,
             one_leader: OneLeader::default(),
+            one_lease: OneLease,
             log_matching: LogMatching::default(),
             under_faults: Cell::default(),
         }
@@ -152,7 +157,10 @@ impl Run {
         self.world.set_wild(self.options.wild);
         let begin = self.world.elapsed();
         while self.world.elapsed() - begin < self.options.duration && self.world.violations().is_empty() {
-            self.world.sleep(LOOK).await;
+            for _ in 0..LOOKS_AT_LEASES {
+                self.world.sleep(LOOK / LOOKS_AT_LEASES).await;
+                self.one_lease.check(&self.world, &self.cluster);
+            }
             self.look();
             if self.is_behind(self.world.elapsed() - begin) {
                 rhythm.rush(2 * LOOK);
@@ -206,6 +214,7 @@ impl Run {
     /// Invariants that are looked at all the time.
     fn look(&self) {
         self.one_leader.check(&self.world, &self.cluster);
+        self.one_lease.check(&self.world, &self.cluster);
         if self.world.elapsed().as_millis() % 2_000 < LOOK.as_millis() {
             self.log_matching.check(&self.world, &self.cluster, &self.ranges());
         }
@@ -354,6 +363,9 @@ impl Run {
     }
 }
 
+/// More than two clocks of a simulation differ in their rates.
+const DRIFT_PERMILLE: u32 = 11;
+
 /// Drift of up to half a percent, wall clocks up to a minute apart.
 fn draw_clocks(random: &mut Random) -> ClockFaults {
     ClockFaults {
@@ -385,5 +397,10 @@ fn draw_knobs(random: &mut Random) -> Knobs {
         knobs.gc_ttl = Duration::from_millis(random.between(500, 10_000));
     }
     knobs.election_ticks = random.between(5, 12);
+    knobs.leader_lease = random.chance(0.8);
+    if random.chance(0.7) {
+        knobs.lease_spare_ticks = random.between(0, 2);
+        knobs.clock_drift_permille = DRIFT_PERMILLE + random.between(0, 400) as u32 * random.below(2) as u32;
+    }
     knobs
 }

@@ -15,7 +15,8 @@
 //!   in the term it is given out in, and a new leader starts at the highest bound ever persisted.
 //! * [`Oracle::take`] gives numbers only while serving a term; losing *and* gaining leadership forgets
 //!   everything (the states are types; only [`Serving`] can give). Whoever calls it must still prove,
-//!   *after* taking, that the term stood when the request was there ([`SystemRange::confirm`]).
+//!   *after* taking, that the term stood when the request was there ([`SystemRange::confirm`],
+//!   [`SystemRange::leads_for_certain`]).
 //! * The catalog named in a settled answer is the last change at or below the numbers: the version key was
 //!   marked as read up to `covered`, so a change can only commit above it (rule 31 turns the order round
 //!   for a change that was announced: numbers are then unsettled, and the mark stays where it is).
@@ -23,6 +24,7 @@
 //!   monotonic clock and an eighth.
 //!
 //! [`SystemRange::confirm`]: crate::SystemRange::confirm
+//! [`SystemRange::leads_for_certain`]: crate::SystemRange::leads_for_certain
 
 mod clock;
 #[cfg(test)]

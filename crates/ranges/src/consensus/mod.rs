@@ -15,19 +15,22 @@
 //!   switch: those messages are dropped here, and only a leader proposes.
 //! * **Election timeouts are drawn from the caller's randomness.** raft's own are switched off (its timeout
 //!   is set out of reach) and we campaign when ours has passed; it is drawn again after every reset.
-//! * Pre-vote and check-quorum are on.
+//! * Pre-vote and check-quorum are on. Votes are refused by our own clock besides (`refusal.rs`): leaders' leases rest on
+//!   that.
 //!
 //! Only this module and its children name the `raft` crate.
 
 mod log;
 mod messages;
+mod refusal;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use env::probe;
+use env::{Mono, probe};
 use keyspace::ReplicaId;
 use raft::prelude::{
     ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, EntryType, HardState, Message, MessageType,
@@ -40,6 +43,7 @@ use crate::state::{INITIAL_INDEX, INITIAL_TERM, Members};
 use log::{LogStorage, decode_hard_state, encode_hard_state, from_conf_state};
 pub use log::{Outgoing, command_in};
 pub use messages::{RaftMessage, Vote, decode_message, decode_vote, encode_message, vote_in, withhold_commit};
+use refusal::Refusal;
 
 /// Why a replica must not go on. It stays as it is for inspection and takes part in nothing.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -140,6 +144,9 @@ pub struct Output {
     pub reads: Vec<u64>,
     pub snapshot: Option<SnapshotAt>,
     pub outgoing: Vec<Outgoing>,
+    /// In this term the leader tells somebody to stand for election at once: from before these messages leave it is not sure
+    /// to lead, until the end of the term (protocol.md, rule 25).
+    pub hands_over: Option<u64>,
 }
 
 /// Numbers that the knobs set.
@@ -147,6 +154,8 @@ pub struct Output {
 pub struct Timing {
     pub election_ticks: u64,
     pub heartbeat_ticks: u64,
+    /// Time without a word from the leader before a vote is given to somebody else.
+    pub silence: Duration,
 }
 
 /// A number in `0..bound` from the node's randomness.
@@ -164,6 +173,7 @@ pub struct Consensus {
     /// The log is here and the state that it begins with is not (see [`Consensus::open`]): nothing of it can be applied
     /// before a snapshot has brought a state.
     lacks_state: bool,
+    refusal: Refusal,
     /// Met in an event that could not tell it: see [`Consensus::deferred`].
     defect: Option<Defect>,
 }
@@ -192,6 +202,7 @@ impl Consensus {
         members: Members,
         applied: u64,
         timing: Timing,
+        now: Mono,
         draw: Draw<'_>,
     ) -> Result<Consensus, Defect> {
         let (first, last) = (log.first_index(), log.last_index());
@@ -240,15 +251,20 @@ impl Consensus {
             .map_err(|error| Defect::Unreadable(error.to_string()))?;
         let standing = Standing { role: Role::Follower, term: hard_state.term, leader: None };
         let (election_timeout, elapsed, defect) = (0, 0, None);
-        let mut consensus = Consensus { raft, timing, election_timeout, standing, elapsed, lacks_state, defect };
+        let refusal = Refusal::begin(timing.silence, hard_state.term, now);
+        let mut consensus =
+            Consensus { raft, timing, election_timeout, standing, elapsed, lacks_state, refusal, defect };
         consensus.draw_timeout(draw);
         Ok(consensus)
     }
 
     // ---- events ----
 
-    /// A message of a peer.
-    pub fn step(&mut self, message: Message) -> Result<(), Defect> {
+    /// A message of a peer, which had arrived by `now`.
+    pub fn step(&mut self, message: Message, now: Mono) -> Result<(), Defect> {
+        if self.refusal.covers(&message, self.term(), now) {
+            return Ok(());
+        }
         match message.msg_type() {
             // Requests that raft would forward to the leader: in this house they do not travel.
             MessageType::MsgPropose if !env::sabotage("forward_proposals") => return Ok(()),
@@ -263,13 +279,16 @@ impl Consensus {
             }
             _ => {}
         }
+        if is_from_a_leader(&message) && message.term >= self.term() {
+            self.refusal.heard(now);
+        }
         // An error says that the message is of no use here (an unknown peer, a local message): ignored.
         let raft = &mut self.raft;
         guarded(|| drop(raft.step(message)))
     }
 
     /// A tick has passed.
-    pub fn tick(&mut self, draw: Draw<'_>) -> Result<(), Defect> {
+    pub fn tick(&mut self, now: Mono, draw: Draw<'_>) -> Result<(), Defect> {
         let raft = &mut self.raft;
         guarded(|| raft.tick())?;
         let elapsed = self.raft.raft.election_elapsed;
@@ -281,9 +300,9 @@ impl Consensus {
             return self.ask_for_state();
         }
         let follows = self.raft.raft.state != StateRole::Leader && self.raft.raft.promotable();
-        if follows && elapsed as u64 >= self.election_timeout {
+        if follows && elapsed as u64 >= self.election_timeout && self.may_campaign(now) {
             self.draw_timeout(draw);
-            self.campaign()?;
+            self.campaign(now)?;
         }
         Ok(())
     }
@@ -305,13 +324,21 @@ impl Consensus {
         })
     }
 
-    /// Stands for election now.
-    pub fn campaign(&mut self) -> Result<(), Defect> {
+    /// Stands for election now, unless somebody else may hold a lease.
+    pub fn campaign(&mut self, now: Mono) -> Result<(), Defect> {
+        if !self.may_campaign(now) {
+            probe!("did_not_campaign_for_a_lease");
+            return Ok(());
+        }
         probe!("campaigned");
         self.raft.raft.election_elapsed = 0;
         self.elapsed = 0;
         let raft = &mut self.raft;
         guarded(|| drop(raft.campaign()))
+    }
+
+    fn may_campaign(&self, now: Mono) -> bool {
+        self.is_sole_voter() || !self.refusal.forbids_candidacy(now)
     }
 
     /// Appends commands, in order, if this replica leads: all of them or none. Gives the index of the first.
@@ -433,6 +460,9 @@ impl Consensus {
         output.after_sync = ready.take_persisted_messages();
         let well_placed = output.messages.iter().chain(&output.after_sync).all(is_contiguous);
         assert!(well_placed, "entries are sent with the place that they follow");
+        let is_hand_over = |message: &&Message| message.msg_type() == MessageType::MsgTimeoutNow;
+        output.hands_over =
+            output.messages.iter().chain(&output.after_sync).find(is_hand_over).map(|message| message.term);
         if env::sabotage("answer_before_sync") {
             output.messages.append(&mut output.after_sync);
         }
@@ -617,6 +647,10 @@ impl MemberStep {
 fn is_contiguous(message: &Message) -> bool {
     let follows = |(place, entry): (usize, &raft::prelude::Entry)| entry.index == message.index + 1 + place as u64;
     message.msg_type() != MessageType::MsgAppend || message.entries.iter().enumerate().all(follows)
+}
+
+fn is_from_a_leader(message: &Message) -> bool {
+    matches!(message.msg_type(), MessageType::MsgHeartbeat | MessageType::MsgAppend | MessageType::MsgSnapshot)
 }
 
 fn read_context(context: &[u8]) -> Option<u64> {

@@ -1,6 +1,6 @@
 //! Consensus told as stories: a few replicas over memory disks, every message and every sync by hand.
 //!
-//! * `replicas 1 2 3`: a new group of voters. `campaign N`, `tick N [times]`, `propose N TEXT…` (several in
+//! * `replicas 1 2 3`: a new group of voters. `campaign N`, `tick N [times]` (its clock goes on as well), `transfer N TO`, `propose N TEXT…` (several in
 //!   one step), `read N CONTEXT`.
 //! * `poll N`: takes what has come of it; its messages are put on the way, its writes into the disk's cache.
 //! * `sync N`: what was polled is durable; messages that waited for it are put on the way.
@@ -30,9 +30,12 @@ struct Member {
     unsynced: Vec<(u64, Vec<Message>)>,
     applied: Vec<String>,
     applied_index: u64,
+    /// A clock of its own, that goes with its ticks.
+    now: Mono,
 }
 
-const TIMING: Timing = Timing { election_ticks: 5, heartbeat_ticks: 2 };
+const TICK: Duration = Duration::from_millis(100);
+const TIMING: Timing = Timing { election_ticks: 5, heartbeat_ticks: 2, silence: Duration::from_millis(500) };
 
 /// Replica N always draws N: elections are told apart, and the same in every run.
 fn draw(id: u64) -> impl FnMut(u64) -> u64 {
@@ -40,7 +43,7 @@ fn draw(id: u64) -> impl FnMut(u64) -> u64 {
 }
 
 impl Member {
-    fn open(id: u64, voters: &[u64], disk: MemoryDisk) -> Result<Member, Defect> {
+    fn open(id: u64, voters: &[u64], disk: MemoryDisk, now: Mono) -> Result<Member, Defect> {
         let engine = Arc::new(MemoryEngine::open(&disk));
         let mut log = RaftLog::open(engine.clone(), 1).map_err(|error| Defect::Unreadable(error.to_string()))?;
         if log.last_index() == 0 {
@@ -51,8 +54,9 @@ impl Member {
         }
         let members = Members { voters: voters.to_vec(), ..Members::default() };
         let consensus =
-            Consensus::open(ReplicaId(id), engine.clone(), log, members, INITIAL_INDEX, TIMING, &mut draw(id))?;
-        Ok(Member { disk, engine, consensus, unsynced: Vec::new(), applied: Vec::new(), applied_index: INITIAL_INDEX })
+            Consensus::open(ReplicaId(id), engine.clone(), log, members, INITIAL_INDEX, TIMING, now, &mut draw(id))?;
+        let (unsynced, applied, applied_index) = (Vec::new(), Vec::new(), INITIAL_INDEX);
+        Ok(Member { disk, engine, consensus, unsynced, applied, applied_index, now })
     }
 }
 
@@ -79,6 +83,9 @@ impl Story {
         if let Some(standing) = output.standing {
             let leader = standing.leader.map_or("nobody".to_owned(), |leader| leader.0.to_string());
             writeln!(out, "{id}: {:?} in term {}, leader {leader}", standing.role, standing.term)?;
+        }
+        if let Some(term) = output.hands_over {
+            writeln!(out, "{id}: has no lease in term {term} any more")?;
         }
         for context in &output.reads {
             writeln!(out, "{id}: a quorum confirms read {context}")?;
@@ -127,7 +134,7 @@ impl Story {
         for message in now {
             writeln!(told, "{}", describe(&message))?;
             if let Some(member) = self.replicas.get_mut(&message.to) {
-                member.consensus.step(message)?;
+                member.consensus.step(message, member.now)?;
             }
         }
         if let Some(out) = out {
@@ -164,7 +171,7 @@ impl goldenscript::Runner for Story {
             let ids: Vec<u64> = std::iter::from_fn(|| args.next_pos().map(str::parse)).collect::<Result<_, _>>()?;
             *self = Story::default();
             for id in &ids {
-                self.replicas.insert(*id, Member::open(*id, &ids, MemoryDisk::new())?);
+                self.replicas.insert(*id, Member::open(*id, &ids, MemoryDisk::new(), Mono::default())?);
             }
             return Ok(out);
         }
@@ -174,11 +181,17 @@ impl goldenscript::Runner for Story {
         args.reject_next()?;
         let known = || id.ok_or("N");
         match command.name.as_str() {
-            "campaign" => self.member(known()?)?.consensus.campaign()?,
+            "campaign" => {
+                let member = self.member(known()?)?;
+                member.consensus.campaign(member.now)?;
+            }
+            "transfer" => self.member(known()?)?.consensus.transfer_leader(ReplicaId(rest.ok_or("TO")?.parse()?)),
             "tick" => {
                 let id = known()?;
                 for _ in 0..rest.unwrap_or("1").parse()? {
-                    self.member(id)?.consensus.tick(&mut draw(id))?;
+                    let member = self.member(id)?;
+                    member.now = member.now + TICK;
+                    member.consensus.tick(member.now, &mut draw(id))?;
                 }
             }
             "propose" => match self
@@ -196,7 +209,8 @@ impl goldenscript::Runner for Story {
                 let mut message = Message { to, from: rest.ok_or("FROM")?.parse()?, ..Message::default() };
                 message.set_msg_type(MessageType::MsgPropose);
                 message.entries.push(raft::prelude::Entry { data: b"forwarded".to_vec(), ..Default::default() });
-                self.member(to)?.consensus.step(message)?;
+                let member = self.member(to)?;
+                member.consensus.step(message, member.now)?;
             }
             "poll" => drop(self.poll(known()?, &mut out)?),
             "sync" => drop(self.sync(known()?)?),
@@ -210,7 +224,7 @@ impl goldenscript::Runner for Story {
                 let voters: Vec<u64> = self.replicas.keys().copied().chain([id]).collect();
                 member.disk.crash(&mut |_| 0);
                 self.on_the_way.retain(|message| message.from != id);
-                self.replicas.insert(id, Member::open(id, &voters, member.disk)?);
+                self.replicas.insert(id, Member::open(id, &voters, member.disk, member.now)?);
             }
             "wipe" => {
                 // A disk that lies: the newest entry is gone although it was synced.

@@ -6,7 +6,7 @@
 //!     │
 //!   evaluate against memory (cache, announcements, intents, locks) and a snapshot of the engine
 //!     │            └── something is in the way: wait for it, then from the start
-//!   reads: confirm ──► the ticket still holds, and a quorum says so where others could lead
+//!   reads: confirm ──► the ticket still holds, and where others could lead a lease or a quorum says so
 //!   writes: propose ─► through the log; the answer is what application said
 //! ```
 
@@ -26,7 +26,7 @@ mod writes;
 use std::sync::Arc;
 use std::time::Duration;
 
-use env::{hesitate, probe};
+use env::{buggify, hesitate, moment, probe};
 use keyspace::{Epoch, Key, NodeId, Span, TxnId};
 use rpc::range::{RangeBody, RangeDescriptor, RangeReply, RangeRequest, RangeResponse};
 use rpc::{KvError, KvResult};
@@ -161,14 +161,21 @@ impl Evaluation<'_> {
         if keys.into_iter().all(|key| descriptor.span.contains(key)) { Ok(()) } else { Err(self.stale_epoch()) }
     }
 
-    /// After a read: has nothing changed since the ticket, and does a quorum say so where others could lead?
-    /// `false` means from the start.
+    /// After a read: has nothing changed since the ticket, and is it certain that nobody else led meanwhile? A lease says
+    /// so, or a quorum, which is asked where there is none. `false` means from the start.
     pub async fn confirm(&self, ticket: &Ticket) -> bool {
-        let asks = !ticket.sole_voter && !env::sabotage("read_without_quorum");
-        if asks && !self.ask_quorum(ticket.term).await {
-            return false;
+        let leadership = &self.replica.leadership;
+        if !ticket.sole_voter && !env::sabotage("read_without_quorum") {
+            // A process may stand still between reading and looking at its lease.
+            if buggify!(&self.shared.env, "hesitated_before_the_look_at_the_lease", 0.002) {
+                moment!(&self.shared.env, "read_and_not_confirmed");
+                self.shared.env.hesitate().await;
+            }
+            if !leadership.is_leased(|| self.shared.env.now()) && !self.ask_quorum(ticket.term).await {
+                return false;
+            }
         }
-        self.replica.leadership.holds(ticket)
+        leadership.holds(ticket)
     }
 
     async fn ask_quorum(&self, term: u64) -> bool {

@@ -339,6 +339,9 @@ fn apply_members(
         return Ok(Answer::NoOp(refusal));
     }
     peer.replica.leadership.pause();
+    if !env::sabotage("lease_of_other_voters") {
+        peer.void_lease();
+    }
     if let Some(members) = peer.consensus.apply_members(change)? {
         peer.identity.members = members;
         if let Some(Command { body: Body::Members { descriptor }, .. }) = command {

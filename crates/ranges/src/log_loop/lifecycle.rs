@@ -58,9 +58,10 @@ impl LogLoop {
 
     /// A sole voter has nobody to wait for.
     fn campaign_if_alone(&mut self, range: RangeId) {
+        let now = self.shared.env.now();
         let Some(peer) = self.touch(range) else { return };
         if peer.consensus.is_sole_voter()
-            && let Err(defect) = peer.consensus.campaign()
+            && let Err(defect) = peer.consensus.campaign(now)
         {
             self.quarantine(range, &defect);
         }
@@ -165,6 +166,7 @@ impl LogLoop {
         if self.add_peer(identity, applied, log).is_err() {
             return Ok(());
         }
+        let now = self.shared.env.now();
         let peer = self.touch(range).expect("it was just added");
         peer.replica.intents.replace(left_replica.intents.split_off(&at));
         if !peer.replica.intents.is_empty() {
@@ -180,12 +182,12 @@ impl LogLoop {
             probe!("locks_moved_with_a_split");
         }
         peer.inherits_locks_in = led_here.then(|| peer.consensus.term() + 1);
-        if led_here && let Err(defect) = peer.consensus.campaign() {
+        if led_here && let Err(defect) = peer.consensus.campaign(now) {
             self.quarantine(range, &defect);
         }
         for (from, message) in self.early.take(range) {
             probe!("a_message_waited_for_the_split");
-            self.step(range, from, message);
+            self.step(range, from, message, now);
         }
         Ok(())
     }

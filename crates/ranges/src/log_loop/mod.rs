@@ -16,10 +16,13 @@
 //!   itself instead of handing the sync to another thread.
 //! * **Missed ticks are dropped**, never delivered in a burst.
 //! * The first error of the engine ends the loop and, through a callback, the node. Nothing is retried.
+//! * The clock is read before what it is compared with: leases count from before their question left, silence from after
+//!   the leader's message had arrived (`confirms.rs`, `consensus/refusal.rs`).
 //! * A stalled disk: a leader among several voters whose sync takes longer than an election timeout steps
 //!   down by itself.
 
 mod apply;
+mod confirms;
 mod early;
 mod lifecycle;
 mod peer;
@@ -272,8 +275,9 @@ impl LogLoop {
             }
             Input::Messages(envelopes) => {
                 self.shared.messages_waiting.fetch_sub(envelopes.len(), Ordering::Relaxed);
+                let now = self.shared.env.now();
                 for envelope in envelopes {
-                    self.receive(envelope);
+                    self.receive(envelope, now);
                 }
             }
             Input::Transfer { range, to } => {
@@ -324,8 +328,10 @@ impl LogLoop {
     fn turn(&mut self) -> storage::Result<()> {
         let mut log = Batch::new();
         let mut committed = Vec::new();
+        // Before any message of this turn leaves: leases count from here.
+        let now = self.shared.env.now();
         for range in std::mem::take(&mut self.dirty) {
-            self.poll(range, &mut log, &mut committed);
+            self.poll(range, now, &mut log, &mut committed);
         }
         self.truncate_logs(&mut log)?;
         if !log.is_empty() {
@@ -339,19 +345,19 @@ impl LogLoop {
         Ok(())
     }
 
-    fn poll(&mut self, range: RangeId, log: &mut Batch, committed: &mut Vec<(RangeId, Vec<Committed>)>) {
+    fn poll(&mut self, range: RangeId, now: Mono, log: &mut Batch, committed: &mut Vec<(RangeId, Vec<Committed>)>) {
         let Some(peer) = self.peers.get_mut(&range) else { return };
         peer.propose_queued();
         if peer.halted.is_some() {
             return;
         }
-        peer.ask_for_confirmation();
+        peer.ask_for_confirmation(now);
         match peer.consensus.poll(log) {
             Ok(None) => {}
             Ok(Some(output)) => {
                 // There may be more: it is looked for in the next turn, after what has arrived meanwhile.
                 self.dirty.insert(range);
-                self.take_output(range, output, log, committed);
+                self.take_output(range, now, output, log, committed);
             }
             Err(defect) => self.quarantine(range, &defect),
         }
@@ -360,6 +366,7 @@ impl LogLoop {
     fn take_output(
         &mut self,
         range: RangeId,
+        now: Mono,
         output: Output,
         log: &mut Batch,
         committed: &mut Vec<(RangeId, Vec<Committed>)>,
@@ -375,15 +382,19 @@ impl LogLoop {
             snapshot,
             outgoing,
             entries_to_sync,
+            hands_over,
         } = output;
         if let Some(standing) = standing {
             self.new_standing(range, standing);
+        }
+        if let (Some(term), Some(peer)) = (hands_over, self.peers.get_mut(&range)) {
+            peer.forfeit_lease(term);
         }
         self.enqueue_raft(range, messages, outgoing);
         let Some(peer) = self.peers.get_mut(&range) else { return };
         let replica = peer.replica.id;
         for context in reads {
-            peer.confirmed(context);
+            peer.confirmed(context, now);
         }
         if !entries.is_empty() {
             committed.push((range, entries));
@@ -480,8 +491,7 @@ impl LogLoop {
     }
 
     fn is_stalled(&self, now: Mono) -> bool {
-        let knobs = self.shared.env.knobs();
-        let limit = knobs.raft_tick * u32::try_from(knobs.election_ticks).unwrap_or(u32::MAX);
+        let limit = self.shared.env.knobs().election_timeout();
         self.syncing.as_ref().is_some_and(|syncing| now.since(syncing.since) > limit)
     }
 
@@ -494,9 +504,10 @@ impl LogLoop {
         peer.replica.announcements.expire(now);
         let idle = peer.consensus.is_leader() && peer.consensus.is_sole_voter() && peer.consensus.peers().is_empty();
         if !idle {
-            let mut outcome = peer.tick(&mut |bound| env.random_below(bound));
+            let mut outcome = peer.tick(now, &mut |bound| env.random_below(bound));
+            peer.renew_lease_if_used(env.knobs().heartbeat_ticks);
             if peer.consensus.misses_a_leader() && outcome.is_ok() && buggify!(&env, "campaigns_early", 0.1) {
-                outcome = peer.consensus.campaign();
+                outcome = peer.consensus.campaign(now);
             }
             if let Err(defect) = outcome {
                 return self.quarantine(range, &defect);
@@ -505,6 +516,7 @@ impl LogLoop {
         }
         let Some(peer) = self.peers.get_mut(&range) else { return };
         if stalled && !peer.consensus.is_sole_voter() {
+            peer.void_lease();
             peer.consensus.step_down();
         }
         if housekeeping {
@@ -520,7 +532,7 @@ impl LogLoop {
     // ---- messages ----
 
     /// Must have been read from the network: nothing in it is believed before it was checked.
-    fn receive(&mut self, envelope: RaftEnvelope) {
+    fn receive(&mut self, envelope: RaftEnvelope, now: Mono) {
         let RaftEnvelope { range, from, to, message } = envelope;
         if to.0 != self.shared.node {
             return;
@@ -551,17 +563,19 @@ impl LogLoop {
         match message {
             // A snapshot comes with its state or not at all.
             PeerMessage::Raft(message) if message.snapshot.is_some() => {}
-            PeerMessage::Raft(message) => self.step(range, from.1, message),
+            PeerMessage::Raft(message) => self.step(range, from.1, message, now),
             PeerMessage::Introduce(_) => {}
             PeerMessage::Retire(descriptor) => self.retire(range, &descriptor),
             PeerMessage::Chunk { id, number, data } => self.chunk(range, from.1, id, number, data),
-            PeerMessage::Finish { id, chunks, head, accept } => self.finish(range, from.1, id, chunks, head, accept),
+            PeerMessage::Finish { id, chunks, head, accept } => {
+                self.finish(range, from.1, id, chunks, head, accept, now)
+            }
             PeerMessage::Received { id, next } => self.transfers.acknowledge(id, Some(next)),
             PeerMessage::Declined { id } => self.transfers.acknowledge(id, None),
         }
     }
 
-    fn step(&mut self, range: RangeId, from: ReplicaId, message: RaftMessage) {
+    fn step(&mut self, range: RangeId, from: ReplicaId, message: RaftMessage, now: Mono) {
         let Some(peer) = self.peers.get_mut(&range) else { return };
         if peer.halted.is_some() || message.from != from.0 || message.to != peer.replica.id.0 {
             return;
@@ -575,7 +589,7 @@ impl LogLoop {
             self.enqueue(range, from, &PeerMessage::Retire(descriptor));
         }
         let Some(peer) = self.touch(range) else { return };
-        if let Err(defect) = peer.consensus.step(message) {
+        if let Err(defect) = peer.consensus.step(message, now) {
             self.quarantine(range, &defect);
         }
     }
@@ -700,11 +714,13 @@ impl LogLoop {
             members,
             applied.index,
             timing,
+            env.now(),
             &mut |bound| env.random_below(bound),
         );
         match opened {
             Ok(consensus) => {
-                self.peers.insert(replica.range, Peer::new(replica, identity, applied, consensus));
+                let peer = Peer::new(replica, identity, applied, consensus, self.shared.lease());
+                self.peers.insert(peer.replica.range, peer);
                 Ok(())
             }
             Err(defect) => {

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
-use env::probe;
+use env::{Mono, probe};
 use keyspace::{NodeId, ReplicaId};
 use rpc::KvError;
 use rpc::range::RangeDescriptor;
 use tokio::sync::oneshot;
 
+use super::confirms::Confirms;
 use crate::command;
 use crate::consensus::{Consensus, Content, Defect, Draw, MemberStep, NotProposed};
 use crate::peer_message::PeerMessage;
@@ -67,16 +69,15 @@ pub struct Incoming {
     pub head: Option<Installing>,
 }
 
-/// Requests to learn from a quorum that this replica still leads: one question per turn for all of them.
-#[derive(Default)]
-struct Confirms {
-    context: u64,
-    waiting: Vec<oneshot::Sender<bool>>,
-    asked: VecDeque<(u64, Vec<oneshot::Sender<bool>>)>,
-}
-
 impl Peer {
-    pub fn new(replica: Arc<Replica>, identity: Identity, applied: Applied, consensus: Consensus) -> Peer {
+    /// `lease`: how long a quorum's word is good for (`confirms.rs`).
+    pub fn new(
+        replica: Arc<Replica>,
+        identity: Identity,
+        applied: Applied,
+        consensus: Consensus,
+        lease: Option<Duration>,
+    ) -> Peer {
         let mut peer = Peer {
             log_size: LogSize::new(consensus.first_index()),
             replica,
@@ -94,7 +95,7 @@ impl Peer {
             sequence: 0,
             queue: Vec::new(),
             in_flight: VecDeque::new(),
-            confirms: Confirms::default(),
+            confirms: Confirms::new(lease),
             identity,
         };
         peer.learn_addresses();
@@ -120,9 +121,9 @@ impl Peer {
         self.heard.insert(replica, self.ticks);
     }
 
-    pub fn tick(&mut self, draw: Draw<'_>) -> Result<(), Defect> {
+    pub fn tick(&mut self, now: Mono, draw: Draw<'_>) -> Result<(), Defect> {
         self.ticks += 1;
-        self.consensus.tick(draw)
+        self.consensus.tick(now, draw)
     }
 
     /// Has the replica been heard of within that many ticks?
@@ -291,7 +292,7 @@ impl Peer {
         self.may_serve = None;
         self.paused_until = None;
         self.sequence = 0;
-        self.confirms = Confirms { context: self.confirms.context, ..Confirms::default() };
+        self.confirms.clear();
         for Proposal { completion, .. } in self.queue.drain(..) {
             completion.failed(self.replica.not_leader());
         }
@@ -323,33 +324,51 @@ impl Peer {
     pub fn confirm(&mut self, term: u64, reply: oneshot::Sender<bool>) {
         let leads = self.consensus.is_leader() && self.consensus.term() == term && self.replica.leadership.view().leads;
         if leads && !self.consensus.is_sole_voter() {
-            self.confirms.waiting.push(reply);
+            self.confirms.wait(reply);
         } else {
             let _nobody_waits = reply.send(leads);
         }
     }
 
-    /// Asks a quorum once for all who came since the last turn.
-    pub fn ask_for_confirmation(&mut self) {
-        if !self.confirms.waiting.is_empty() {
-            if self.confirms.waiting.len() > 1 {
-                probe!("reads_confirmed_together");
-            }
-            self.confirms.context += 1;
-            self.confirms.asked.push_back((self.confirms.context, std::mem::take(&mut self.confirms.waiting)));
-            self.consensus.read_index(self.confirms.context);
+    /// Asks a quorum once for all who came since the last turn. `now` is from before.
+    pub fn ask_for_confirmation(&mut self, now: Mono) {
+        if let Some(context) = self.confirms.ask(now) {
+            self.consensus.read_index(context);
         }
     }
 
-    pub fn confirmed(&mut self, context: u64) {
-        while let Some((asked, _)) = self.confirms.asked.front() {
-            if *asked > context {
-                return;
-            }
-            let (_, replies) = self.confirms.asked.pop_front().expect("it was just looked at");
-            for reply in replies {
-                let _nobody_waits = reply.send(true);
-            }
+    pub fn confirmed(&mut self, context: u64, now: Mono) {
+        let term = self.consensus.term();
+        // A leader that has stepped down in this very turn is told so before it comes here.
+        let leads = self.consensus.is_leader() && self.replica.leadership.view().leads;
+        if let Some(until) = self.confirms.answered(context, term, now).filter(|_| leads) {
+            probe!("a_lease_was_renewed");
+            self.replica.leadership.renew_lease(term, until);
+        }
+    }
+
+    // ---- the lease ----
+
+    /// Once per heartbeat, where somebody relies on the lease and others vote.
+    pub fn renew_lease_if_used(&mut self, heartbeat_ticks: u64) {
+        let is_due = self.ticks.is_multiple_of(heartbeat_ticks.max(1));
+        if is_due && self.replica.leadership.take_lease_use() && self.replica.leadership.view().leads {
+            self.confirms.renew(self.consensus.term());
+        }
+    }
+
+    /// Other voters count from now on, or this replica will not lead for long: no lease until a question that is asked
+    /// after this was answered.
+    pub fn void_lease(&mut self) {
+        self.confirms.forget_questions();
+        self.replica.leadership.void_lease();
+    }
+
+    /// Somebody was told to stand for election, whatever the others have promised.
+    pub fn forfeit_lease(&mut self, term: u64) {
+        self.confirms.forfeit(term);
+        if !env::sabotage("lease_after_a_hand_over") {
+            self.replica.leadership.void_lease();
         }
     }
 

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use env::{hesitate, probe};
+use env::{Mono, hesitate, probe};
 use keyspace::{NodeId, RangeId, ReplicaId};
 use rpc::RaftEnvelope;
 use storage::{Batch, Durability, Engine};
@@ -146,6 +146,7 @@ impl LogLoop {
         chunks: u64,
         head: Bytes,
         accept: RaftMessage,
+        now: Mono,
     ) {
         let Some(peer) = self.peers.get(&range) else { return };
         if matches!(peer.halted, Some(Halt::Installing))
@@ -165,7 +166,7 @@ impl LogLoop {
         if let Some(Incoming { head: slot, .. }) = self.peers.get_mut(&range).and_then(|peer| peer.incoming.as_mut()) {
             *slot = Some(head);
         }
-        self.step(range, from, accept);
+        self.step(range, from, accept, now);
         self.enqueue(range, from, &PeerMessage::Received { id, next: ALL });
     }
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use env::{Env, Knobs};
+use env::{Env, Host as _, Knobs};
 use host::TestHost;
 use keyspace::{Epoch, Key, NodeId, RangeId, ReplicaId, Span, Timestamp, TxnId};
 use parking_lot::Mutex;
@@ -230,6 +230,39 @@ impl Cluster {
                 };
             }
         }
+    }
+
+    /// Cuts the link between two nodes, or heals it.
+    pub fn cut(&self, one: u64, other: u64, cut: bool) {
+        let mut cuts = self.world.cut.lock();
+        for pair in [(NodeId(one), NodeId(other)), (NodeId(other), NodeId(one))] {
+            if cut {
+                cuts.insert(pair)
+            } else {
+                cuts.remove(&pair)
+            };
+        }
+    }
+
+    /// The term of a valid lease that `node` has of `range`.
+    pub fn leased(&self, node: u64, range: u64) -> Option<u64> {
+        let view = self.store(node).leases().into_iter().find(|view| view.range == RangeId(range))?;
+        let now = self.nodes[&NodeId(node)].host.as_ref()?.mono();
+        view.lease.filter(|(_, until)| now < *until).map(|(term, _)| term)
+    }
+
+    /// The latest term in which `node` was elected for `range` and believes that it leads.
+    pub fn elected(&self, node: u64, range: u64) -> Option<u64> {
+        self.store(node).leases().into_iter().find(|view| view.range == RangeId(range))?.elected_in
+    }
+
+    /// Asks `node` itself for `key`, at a new number; `None` if it has nothing to say for a moment.
+    pub async fn ask_node(&self, node: u64, key: &str) -> Option<RangeResponse> {
+        let (descriptor, _) = self.store(node).lookup(&key.into())?;
+        let reads = vec![ReadOp::Get { key: key.into(), program: None }];
+        let read = ReadRequest { at: self.world.now(), txn: None, reads, lock: None, bytes_max: 0 };
+        let request = RangeRequest { range: descriptor.id, epoch: descriptor.epoch, body: RangeBody::Read(read) };
+        tokio::time::timeout(Duration::from_millis(1), self.store(node).handle(CLIENT, request)).await.ok()
     }
 
     /// One range over everything on the first `replicas` nodes.

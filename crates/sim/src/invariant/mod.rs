@@ -3,6 +3,7 @@
 
 mod log_matching;
 mod one_leader;
+mod one_lease;
 mod one_vote;
 mod own_term;
 mod replicas_equal;
@@ -10,6 +11,7 @@ mod tiling;
 
 pub use log_matching::LogMatching;
 pub use one_leader::OneLeader;
+pub use one_lease::OneLease;
 pub use one_vote::OneVote;
 pub use replicas_equal::{Agreement, compare_replicas};
 pub use tiling::check_tiling;
