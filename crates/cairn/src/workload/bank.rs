@@ -12,6 +12,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
+use std::iter::StepBy;
+use std::ops::RangeFrom;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -103,14 +105,14 @@ pub async fn run(arguments: RunArguments) -> Result<(), Failure> {
     let accounts = count_accounts(&connect::connect(&config).await?).await?;
     let (report, attempts) = mpsc::unbounded_channel();
     let end = Instant::now() + Duration::from_secs(arguments.seconds);
+    let begun_ms = unix_ms();
     let workers: Vec<_> = (0..arguments.clients)
         .map(|number| {
             let worker = Worker {
                 config: Arc::clone(&config),
                 accounts,
                 rng: StdRng::seed_from_u64(arguments.seed << 16 | u64::from(number)),
-                // Ids are unique across runs: the run's start in the upper bits.
-                next_id: (unix_ms() << 20 | u64::from(number) << 12) as i64,
+                ids: transfer_ids(begun_ms, number, arguments.clients),
                 end,
                 report: report.clone(),
             };
@@ -163,7 +165,7 @@ struct Worker {
     config: Arc<Config>,
     accounts: i32,
     rng: StdRng,
-    next_id: i64,
+    ids: StepBy<RangeFrom<i64>>,
     end: Instant,
     report: mpsc::UnboundedSender<Attempt>,
 }
@@ -192,8 +194,7 @@ impl Worker {
     }
 
     async fn attempt(&mut self, client: &Client) -> Attempt {
-        self.next_id += 1;
-        let (id, started) = (self.next_id, Instant::now());
+        let (id, started) = (self.ids.next().expect("they do not end"), Instant::now());
         let source = self.rng.random_range(0..self.accounts);
         let target = (source + self.rng.random_range(1..self.accounts)) % self.accounts;
         let amount = self.rng.random_range(1..=10_i64);
@@ -431,4 +432,21 @@ async fn count_accounts(client: &Client) -> Result<i32, Failure> {
 
 fn unix_ms() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// No id twice: across runs, as the run's begin is in the upper bits, and in a run, as clients count in step.
+fn transfer_ids(begun_ms: u64, client: u32, clients: u32) -> StepBy<RangeFrom<i64>> {
+    let first = (begun_ms << 20) as i64 + i64::from(client);
+    (first..).step_by(clients as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_clients_draw_the_same_id() {
+        let drawn = (0..3).flat_map(|client| transfer_ids(1_700_000_000_000, client, 3).take(10_000));
+        assert_eq!(drawn.collect::<BTreeSet<_>>().len(), 30_000);
+    }
 }
