@@ -1,4 +1,5 @@
 //! Wrong usage, wrong places, and stopping: one clear sentence and the right exit code each.
+#![expect(clippy::disallowed_methods, reason = "a test is its own host")]
 #![expect(clippy::disallowed_types, reason = "a test is its own host")]
 
 mod process;
