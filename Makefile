@@ -12,7 +12,7 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 # Sets ROCKSDB_LIB_DIR if the shared library can be had; otherwise cargo builds RocksDB itself.
 PREPARE := scripts/setup; lib=$$(scripts/rocksdb || true); if [ -n "$$lib" ]; then export ROCKSDB_LIB_DIR="$$lib" ROCKSDB_STATIC=1; fi;
 
-.PHONY: help setup build demo test lint bench pgbench sim soak
+.PHONY: help setup build demo test lint bench pgbench sim soak nemesis
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -43,3 +43,6 @@ sim: ## the whole cluster simulated: SEEDS=1000 seeds
 
 soak: ## kill -9 loops on real processes: ROUNDS=20
 	@$(PREPARE) cargo build --release --bin cairn && scripts/soak
+
+nemesis: ## workloads that judge themselves on three nodes in network namespaces, under all faults: SECONDS_EACH=120 TOGETHER=1 (root)
+	@$(PREPARE) cargo build --release --bin cairn && scripts/nemesis

@@ -72,3 +72,34 @@ fn garbage_on_every_port_harms_nobody() {
     let rows = process::command().args(["sql", &node.url, "-c", "select 1"]).output().expect("the shell runs");
     assert!(rows.status.success(), "{rows:?}");
 }
+
+#[test]
+fn a_leader_goes_where_it_is_told() {
+    let folders: Vec<_> = (0..3).map(|_| tempfile::tempdir().expect("a folder can be made")).collect();
+    let first = process::Node::start(folders[0].path(), &[]);
+    let others = folders[1..].iter().map(|folder| process::Node::start(folder.path(), &["--join", &first.rpc]));
+    let others: Vec<_> = others.collect();
+    let ask = |sql: &str| {
+        let output = output(&["sql", &others[0].url, "-c", sql]);
+        (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let until = |query: &str, wanted: &str| {
+        for _ in 0..300 {
+            if ask(query).0.contains(wanted) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("{query} did not come to {wanted}: {:?}", ask(query));
+    };
+    until("SELECT cardinality(voters) = 3 AS whole FROM cairn.ranges WHERE range_id = 2", " t\n");
+    for to in [3, 1, 2] {
+        let (done, error) = ask(&format!("ALTER RANGE 2 MOVE LEADER TO {to}"));
+        assert!(done.contains("ALTER RANGE"), "{done} {error}");
+        until("SELECT 'node ' || leader AS leader FROM cairn.ranges WHERE range_id = 2", &format!("node {to}\n"));
+    }
+    let refused = |sql: &str, why: &str| assert!(ask(sql).1.contains(why), "{sql}: {:?}", ask(sql));
+    refused("ALTER RANGE 99 MOVE LEADER TO 1", "range 99 does not exist");
+    refused("ALTER RANGE 2 MOVE LEADER TO 9", "range 2 has no voter on node 9");
+    refused("BEGIN; ALTER RANGE 2 MOVE LEADER TO 1", "cannot run inside a transaction block");
+}

@@ -6,7 +6,8 @@ mod process;
 use std::path::Path;
 use std::process::Output;
 
-const NAMES: [&str; 9] = ["append", "register", "set", "longfork", "causal", "g2", "monotonic", "sequential", "upsert"];
+const NAMES: [&str; 10] =
+    ["append", "ddl-append", "register", "set", "longfork", "causal", "g2", "monotonic", "sequential", "upsert"];
 
 fn cairn(arguments: &[&str]) -> Output {
     process::command().args(arguments).output().expect("the binary runs")

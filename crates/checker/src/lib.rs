@@ -35,6 +35,8 @@
 //! | [`sequential`] | writes one after the other, reads in the opposite order | no later write without the earlier ones |
 //! | [`upsert`] | inserts of one unique key by many | one row, which counts everybody |
 //!
+//! [`index`] is none of them: it holds what an index leads to against the table, as one transaction sees both.
+//!
 //! All are near linear in the length of the history, but for [`register`], whose problem is NP-complete and which therefore
 //! works key by key and gives up, with an honest "unknown", after a number of steps.
 
@@ -48,6 +50,7 @@ pub mod append;
 pub mod bank;
 pub mod causal;
 pub mod g2;
+pub mod index;
 pub mod load;
 pub mod long_fork;
 pub mod monotonic;

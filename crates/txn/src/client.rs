@@ -171,6 +171,13 @@ impl TxnClient {
             }
         }
     }
+
+    /// Asks the leader of the range that holds `key` to hand over to its voter on `to` (`ALTER RANGE … MOVE LEADER TO`). It does so
+    /// as soon as that one has the whole log, or not at all.
+    pub async fn move_leader(&self, key: &Key, to: NodeId) -> TxnResult<()> {
+        self.ask(key, RangeBody::Admin(AdminRequest::TransferLeader { to })).await?;
+        Ok(())
+    }
 }
 
 impl Client {

@@ -103,14 +103,16 @@ pub async fn run(arguments: RunArguments) -> Result<(), Failure> {
     let accounts = count_accounts(&connect::connect(&config).await?).await?;
     let (report, attempts) = mpsc::unbounded_channel();
     let end = Instant::now() + Duration::from_secs(arguments.seconds);
+    // Ids are unique across runs, with the run's start in the upper bits, and in a run, as clients count in step.
+    let first_id = (unix_ms() << 20) as i64;
     let workers: Vec<_> = (0..arguments.clients)
         .map(|number| {
             let worker = Worker {
                 config: Arc::clone(&config),
                 accounts,
                 rng: StdRng::seed_from_u64(arguments.seed << 16 | u64::from(number)),
-                // Ids are unique across runs: the run's start in the upper bits.
-                next_id: (unix_ms() << 20 | u64::from(number) << 12) as i64,
+                next_id: first_id + i64::from(number),
+                id_step: i64::from(arguments.clients),
                 end,
                 report: report.clone(),
             };
@@ -164,6 +166,7 @@ struct Worker {
     accounts: i32,
     rng: StdRng,
     next_id: i64,
+    id_step: i64,
     end: Instant,
     report: mpsc::UnboundedSender<Attempt>,
 }
@@ -192,7 +195,7 @@ impl Worker {
     }
 
     async fn attempt(&mut self, client: &Client) -> Attempt {
-        self.next_id += 1;
+        self.next_id += self.id_step;
         let (id, started) = (self.next_id, Instant::now());
         let source = self.rng.random_range(0..self.accounts);
         let target = (source + self.rng.random_range(1..self.accounts)) % self.accounts;

@@ -46,6 +46,8 @@ enum Init {
     Shop(shop::InitArguments),
     /// Lists, for transactions of reads and appends
     Append(recorded::InitArguments),
+    /// Lists as for append, in tables whose definitions will change
+    DdlAppend(recorded::InitArguments),
     /// Single values
     Register(recorded::InitArguments),
     /// Sets of numbers
@@ -73,6 +75,9 @@ enum Run {
     /// Transactions of reads of lists and appends to them: strict serializability. The one that sees most
     #[command(after_help = recorded::HELP)]
     Append(recorded::AppendArguments),
+    /// As append, while indexes and columns come and go; at the end each index is held against its table
+    #[command(after_help = recorded::HELP)]
+    DdlAppend(recorded::RunArguments),
     /// Reads, writes and compare-and-set of single keys: linearizability
     #[command(after_help = recorded::HELP)]
     Register(recorded::RunArguments),
@@ -121,6 +126,7 @@ async fn init(workload: Init) -> Result<(), Failure> {
         Init::Bank(arguments) => return bank::init(arguments).await,
         Init::Shop(arguments) => return shop::init(arguments).await,
         Init::Append(arguments) => (Name::Append, arguments),
+        Init::DdlAppend(arguments) => (Name::DdlAppend, arguments),
         Init::Register(arguments) => (Name::Register, arguments),
         Init::Set(arguments) => (Name::Set, arguments),
         Init::Longfork(arguments) => (Name::LongFork, arguments),
@@ -138,6 +144,7 @@ async fn run_one(workload: Run) -> Result<(), Failure> {
         Run::Bank(arguments) => return bank::run(arguments).await,
         Run::Shop(arguments) => return shop::run(arguments).await,
         Run::Append(arguments) => return recorded::run_append(arguments).await,
+        Run::DdlAppend(arguments) => (Name::DdlAppend, arguments),
         Run::Register(arguments) => (Name::Register, arguments),
         Run::Set(arguments) => (Name::Set, arguments),
         Run::Longfork(arguments) => (Name::LongFork, arguments),

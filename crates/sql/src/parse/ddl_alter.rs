@@ -20,6 +20,7 @@ impl Parser<'_> {
                 Ok(Statement::Utility(Box::new(Utility::AlterSystem(self.set_or_reset()?))))
             }
             Kw::Table | Kw::Index | Kw::View | Kw::Materialized => self.alter_relation(),
+            Kw::Range => self.alter_range(),
             Kw::Foreign if self.is_at(1, Kw::Table) => self.alter_relation(),
             Kw::Sequence => self.alter_sequence(),
             Kw::Database => self.alter_database(),
@@ -56,6 +57,20 @@ impl Parser<'_> {
             }
             _ => Err(self.unexpected()),
         }
+    }
+
+    /// `ALTER RANGE 7 MOVE LEADER TO 2`: numbers as `cairn.ranges` and `cairn.nodes` have them.
+    fn alter_range(&mut self) -> SqlResult<Statement> {
+        self.advance();
+        let range = self.signed_integer()?;
+        self.expect_kw(Kw::Move)?;
+        if !self.is_word("leader") {
+            return Err(self.unexpected());
+        }
+        self.advance();
+        self.expect_kw(Kw::To)?;
+        let node = self.signed_integer()?;
+        Ok(Statement::Utility(Box::new(Utility::MoveLeader { range, node })))
     }
 
     fn alter_relation(&mut self) -> SqlResult<Statement> {

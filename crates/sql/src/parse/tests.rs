@@ -248,6 +248,9 @@ fn settings_have_their_variables_names() {
     );
     assert!(matches!(utility("show a.b"), Utility::Show(Some(name)) if name == "a.b"));
     assert!(matches!(utility("reset all"), Utility::Reset(None)));
+    let moved = utility("alter range 7 move leader to 2");
+    assert!(matches!(moved, Utility::MoveLeader { range: 7, node: 2 }), "{moved:?}");
+    assert!(parse("alter range 7 move leader").is_err());
     let Utility::Begin { modes, .. } = utility("BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY, NOT DEFERRABLE") else {
         panic!()
     };

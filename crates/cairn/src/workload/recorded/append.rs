@@ -21,15 +21,7 @@ impl Workload for Append {
     const TABLE: &'static str = "append_0";
 
     fn schema() -> Vec<String> {
-        let table = |number: u32| {
-            [
-                format!("DROP TABLE IF EXISTS append_{number}"),
-                format!("CREATE TABLE append_{number} (id int PRIMARY KEY, twin int NOT NULL, list text NOT NULL)"),
-                format!("CREATE INDEX append_{number}_twin ON append_{number} (twin)"),
-                format!("ALTER TABLE append_{number} SPLIT AT VALUES (1000000), (2000000)"),
-            ]
-        };
-        (0..2).flat_map(table).collect()
+        LISTS.schema()
     }
 
     fn load(&self) -> Generator {
@@ -37,23 +29,7 @@ impl Workload for Append {
     }
 
     async fn perform(&self, session: &Session, op: Txn, rng: &mut StdRng) -> Result<Txn, Ended> {
-        let only_reads = op.0.iter().all(|step| matches!(step, Step::Read { .. }));
-        let read_only = if only_reads && rng.random() { " READ ONLY" } else { "" };
-        let begin = format!("BEGIN ISOLATION LEVEL {}{read_only}", self.isolation.sql());
-        let body = async |session: &Session| {
-            let mut done = Vec::new();
-            for step in op.0 {
-                done.push(match step {
-                    Step::Read { key, .. } => Step::Read { key, seen: Some(read(session, key, rng).await?) },
-                    Step::Append { key, value } => {
-                        append(session, key, value, rng).await?;
-                        step
-                    }
-                });
-            }
-            Ok(Txn(done))
-        };
-        session.transact(&begin, body).await
+        LISTS.perform(self.isolation, session, op, rng).await
     }
 
     fn promise(&self) -> Level {
@@ -66,34 +42,80 @@ impl Workload for Append {
     }
 }
 
-/// Table and id: neighbours in number lie in different ranges.
-fn place(key: u32) -> (u32, u32) {
-    (key % 2, key / 2 % 3 * 1_000_000 + key)
-}
+/// Two tables of lists, by the begin of their names.
+pub(super) struct Lists(pub &'static str);
 
-async fn read(session: &Session, key: u32, rng: &mut StdRng) -> Result<Vec<u32>, Stop> {
-    let (table, id) = place(key);
-    let condition = match rng.random_range(0..10) {
-        0 => format!("twin = {id}"),
-        1 => format!("id + 0 = {id}"),
-        _ => format!("id = {id}"),
-    };
-    let answer = session.query(&format!("SELECT list FROM append_{table} WHERE {condition}")).await?;
-    let Some(row) = answer.rows.first() else { return Ok(Vec::new()) };
-    let number = |word: &str| word.parse().map_err(|_| Stop::Strange(format!("{word:?} in a list")));
-    row[0].split(',').map(number).collect()
-}
+const LISTS: Lists = Lists("append");
 
-async fn append(session: &Session, key: u32, value: u32, rng: &mut StdRng) -> Result<(), Stop> {
-    let (table, id) = place(key);
-    let insert = format!("INSERT INTO append_{table} AS old VALUES ({id}, {id}, '{value}')");
-    if rng.random() {
-        session.query(&format!("{insert} ON CONFLICT (id) DO UPDATE SET list = old.list || ',{value}'")).await?;
-        return Ok(());
+impl Lists {
+    pub fn schema(&self) -> Vec<String> {
+        let Lists(name) = self;
+        let table = |number: u32| {
+            [
+                format!("DROP TABLE IF EXISTS {name}_{number}"),
+                format!("CREATE TABLE {name}_{number} (id int PRIMARY KEY, twin int NOT NULL, list text NOT NULL)"),
+                format!("CREATE INDEX {name}_{number}_twin ON {name}_{number} (twin)"),
+                format!("ALTER TABLE {name}_{number} SPLIT AT VALUES (1000000), (2000000)"),
+            ]
+        };
+        (0..2).flat_map(table).collect()
     }
-    let update = format!("UPDATE append_{table} SET list = concat(list, ',', '{value}') WHERE id = {id}");
-    if session.query(&update).await?.affected == 0 {
-        session.query(&insert).await?;
+
+    pub async fn perform(
+        &self,
+        isolation: Isolation,
+        session: &Session,
+        op: Txn,
+        rng: &mut StdRng,
+    ) -> Result<Txn, Ended> {
+        let only_reads = op.0.iter().all(|step| matches!(step, Step::Read { .. }));
+        let read_only = if only_reads && rng.random() { " READ ONLY" } else { "" };
+        let begin = format!("BEGIN ISOLATION LEVEL {}{read_only}", isolation.sql());
+        let body = async |session: &Session| {
+            let mut done = Vec::new();
+            for step in op.0 {
+                done.push(match step {
+                    Step::Read { key, .. } => Step::Read { key, seen: Some(self.read(session, key, rng).await?) },
+                    Step::Append { key, value } => {
+                        self.append(session, key, value, rng).await?;
+                        step
+                    }
+                });
+            }
+            Ok(Txn(done))
+        };
+        session.transact(&begin, body).await
     }
-    Ok(())
+
+    /// Table and id: neighbours in number lie in different ranges.
+    fn place(&self, key: u32) -> (String, u32) {
+        (format!("{}_{}", self.0, key % 2), key / 2 % 3 * 1_000_000 + key)
+    }
+
+    async fn read(&self, session: &Session, key: u32, rng: &mut StdRng) -> Result<Vec<u32>, Stop> {
+        let (table, id) = self.place(key);
+        let condition = match rng.random_range(0..10) {
+            0 => format!("twin = {id}"),
+            1 => format!("id + 0 = {id}"),
+            _ => format!("id = {id}"),
+        };
+        let answer = session.query(&format!("SELECT list FROM {table} WHERE {condition}")).await?;
+        let Some(row) = answer.rows.first() else { return Ok(Vec::new()) };
+        let number = |word: &str| word.parse().map_err(|_| Stop::Strange(format!("{word:?} in a list")));
+        row[0].split(',').map(number).collect()
+    }
+
+    async fn append(&self, session: &Session, key: u32, value: u32, rng: &mut StdRng) -> Result<(), Stop> {
+        let (table, id) = self.place(key);
+        let insert = format!("INSERT INTO {table} AS old VALUES ({id}, {id}, '{value}')");
+        if rng.random() {
+            session.query(&format!("{insert} ON CONFLICT (id) DO UPDATE SET list = old.list || ',{value}'")).await?;
+            return Ok(());
+        }
+        let update = format!("UPDATE {table} SET list = concat(list, ',', '{value}') WHERE id = {id}");
+        if session.query(&update).await?.affected == 0 {
+            session.query(&insert).await?;
+        }
+        Ok(())
+    }
 }

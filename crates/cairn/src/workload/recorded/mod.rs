@@ -6,6 +6,7 @@
 
 mod append;
 mod causal;
+mod ddl_append;
 mod g2;
 mod long_fork;
 mod monotonic;
@@ -17,8 +18,8 @@ mod upsert;
 
 use std::path::PathBuf;
 
-use crate::workload::session::{Ended, Session};
-use checker::{Checked, Level, Load};
+use crate::workload::session::{Ended, Session, Stop};
+use checker::{Checked, Level, Load, Operation};
 use clap::ValueEnum;
 use rand::rngs::StdRng;
 
@@ -106,6 +107,7 @@ pub struct JudgeArguments {
 #[derive(Clone, Copy)]
 pub enum Name {
     Append,
+    DdlAppend,
     Register,
     Set,
     LongFork,
@@ -124,6 +126,9 @@ trait Workload {
     /// Creates the tables. What begins with `ALTER TABLE … SPLIT AT` spreads them over ranges, where the server can do that.
     fn schema() -> Vec<String>;
 
+    /// What it is called on the command line.
+    const NAME: &'static str = Self::Op::WORKLOAD;
+
     /// One of the tables, which is empty after `init`.
     const TABLE: &'static str;
 
@@ -135,11 +140,28 @@ trait Workload {
     fn promise(&self) -> Level {
         Level::StrictSerializable
     }
+
+    /// Is there one more client, who [`meddles`](Workload::meddle)?
+    const MEDDLES: bool = false;
+
+    /// What that client does again and again: changes that no operation asked for and that none may notice. Answers with what was
+    /// wrong, if anything was.
+    async fn meddle(&self, session: &Session, rng: &mut StdRng) -> Result<Vec<String>, Stop> {
+        let _ = (session, rng);
+        Ok(Vec::new())
+    }
+
+    /// Looks at what is left, when all else is over; answers as [`Workload::meddle`] does.
+    async fn inspect(&self, session: &Session) -> Result<Vec<String>, Stop> {
+        let _ = session;
+        Ok(Vec::new())
+    }
 }
 
 pub async fn init(name: Name, arguments: InitArguments) -> Result<(), Failure> {
     let schema = match name {
         Name::Append => append::Append::schema(),
+        Name::DdlAppend => ddl_append::DdlAppend::schema(),
         Name::Register => register::Register::schema(),
         Name::Set => set::Set::schema(),
         Name::LongFork => long_fork::LongFork::schema(),
@@ -166,6 +188,7 @@ pub async fn init(name: Name, arguments: InitArguments) -> Result<(), Failure> {
 pub async fn run(name: Name, arguments: RunArguments) -> Result<(), Failure> {
     match name {
         Name::Append => unreachable!("it has arguments of its own"),
+        Name::DdlAppend => run::run(ddl_append::DdlAppend, arguments).await,
         Name::Register => run::run(register::Register, arguments).await,
         Name::Set => run::run(set::Set, arguments).await,
         Name::LongFork => run::run(long_fork::LongFork, arguments).await,

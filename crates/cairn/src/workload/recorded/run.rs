@@ -7,7 +7,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use checker::{History, Load, Operation, Outcome, Process, Verdict};
+use checker::{History, Kind, Load, Operation, Outcome, Process, Verdict};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio_postgres::Config;
 
@@ -19,6 +19,9 @@ use crate::workload::session::{Ended, Session};
 /// A server may take as long to come back.
 const LAST_READS_MAX: Duration = Duration::from_secs(120);
 
+/// A change that takes longer is given up, and its connection.
+const MEDDLING_MAX: Duration = Duration::from_secs(30);
+
 /// What all clients share. They are all polled by one task, as everything they wait for is the server.
 struct Run<W: Workload> {
     workload: W,
@@ -29,6 +32,9 @@ struct Run<W: Workload> {
     end: Instant,
     pause: Duration,
     reasons: RefCell<BTreeMap<String, u64>>,
+    meddled: RefCell<u64>,
+    /// What is wrong although no history shows it.
+    wrong: RefCell<Vec<String>>,
 }
 
 pub async fn run<W: Workload>(workload: W, arguments: RunArguments) -> Result<(), Failure> {
@@ -44,12 +50,16 @@ pub async fn run<W: Workload>(workload: W, arguments: RunArguments) -> Result<()
         end: begin + Duration::from_secs(arguments.seconds),
         pause: Duration::from_millis(arguments.pause_ms),
         reasons: RefCell::default(),
+        meddled: RefCell::default(),
+        wrong: RefCell::default(),
     };
     let clients = (0..arguments.clients).map(|number| run.client(number, arguments.seed));
-    futures::future::join_all(clients).await;
-    let took = begin.elapsed();
+    futures::future::join(futures::future::join_all(clients), run.meddle(arguments.seed)).await;
+    // Some wait for an answer longer than that.
+    let took = begin.elapsed().min(Duration::from_secs(arguments.seconds));
     let read_all = run.read_all(arguments.seed).await;
-    let file = arguments.history.unwrap_or_else(|| PathBuf::from(format!("{}.history", W::Op::WORKLOAD)));
+    let inspected = run.inspect().await;
+    let file = arguments.history.unwrap_or_else(|| PathBuf::from(format!("{}.history", W::NAME)));
     write_history(&run.history.borrow(), &file)?;
     run.report(took);
     let judging = Instant::now();
@@ -57,7 +67,12 @@ pub async fn run<W: Workload>(workload: W, arguments: RunArguments) -> Result<()
     println!("{verdict}");
     println!("judged in {:.1} s; the history is in {}", judging.elapsed().as_secs_f64(), file.display());
     conclude(&verdict, run.workload.promise(), &file)?;
-    read_all
+    read_all?;
+    inspected?;
+    match &run.wrong.borrow()[..] {
+        [] => Ok(()),
+        wrong => Err(Failure::new(format!("VIOLATION besides the history:\n  {}", wrong.join("\n  ")))),
+    }
 }
 
 fn configs(urls: &[String]) -> Result<Vec<Config>, Failure> {
@@ -69,7 +84,7 @@ fn configs(urls: &[String]) -> Result<Vec<Config>, Failure> {
 
 /// Keys and values begin anew with each run.
 async fn must_be_empty<W: Workload>(config: &Config) -> Result<(), Failure> {
-    let (name, table) = (W::Op::WORKLOAD, W::TABLE);
+    let (name, table) = (W::NAME, W::TABLE);
     let client = connect::connect(config).await?;
     let advice = || Failure::new(format!("run `cairn workload init {name}` first: {table} has to be there, and empty"));
     let rows = client.query_one(&format!("SELECT count(*) FROM {table}"), &[]).await.map_err(|_| advice())?;
@@ -81,6 +96,18 @@ fn write_history<O: Operation>(history: &History<O>, path: &Path) -> Result<(), 
     let mut file = BufWriter::new(File::create(path).map_err(cannot)?);
     history.write_to(&mut file).map_err(cannot)?;
     file.flush().map_err(cannot)
+}
+
+/// Operations acknowledged until `took`, and the longest time without one.
+fn pace<O>(history: &History<O>, took: Duration) -> (u64, Duration) {
+    let (mut count, mut last, mut longest) = (0, Duration::ZERO, Duration::ZERO);
+    let done = history.events().iter().filter(|event| event.kind == Kind::Ok);
+    for at in done.map(|event| Duration::from_nanos(event.time)).take_while(|at| *at <= took) {
+        count += 1;
+        longest = longest.max(at.saturating_sub(last));
+        last = at;
+    }
+    (count, longest.max(took.saturating_sub(last)))
 }
 
 fn conclude(verdict: &Verdict, promise: checker::Level, file: &Path) -> Result<(), Failure> {
@@ -155,6 +182,54 @@ impl<W: Workload> Run<W> {
         outcome == Outcome::Ok
     }
 
+    /// The one more client of some workloads.
+    async fn meddle(&self, seed: u64) {
+        if !W::MEDDLES {
+            return;
+        }
+        let mut rng = StdRng::seed_from_u64(!seed);
+        let mut node = 0;
+        while Instant::now() < self.end {
+            let Some(session) = self.connect(&mut node).await else { continue };
+            while Instant::now() < self.end && !session.is_broken() {
+                match tokio::time::timeout(MEDDLING_MAX, self.workload.meddle(&session, &mut rng)).await {
+                    Ok(Ok(wrong)) => {
+                        *self.meddled.borrow_mut() += 1;
+                        self.wrong.borrow_mut().extend(wrong);
+                    }
+                    // Perhaps in the middle of a transaction: another session goes on.
+                    Ok(Err(stop)) => {
+                        *self.reasons.borrow_mut().entry(format!("meddling: {stop}")).or_default() += 1;
+                        break;
+                    }
+                    Err(_) => break,
+                }
+            }
+        }
+    }
+
+    /// Looks at what is left, as soon as somebody answers.
+    async fn inspect(&self) -> Result<(), Failure> {
+        let give_up = Instant::now() + LAST_READS_MAX;
+        let mut node = 0;
+        loop {
+            let why = match self.connect(&mut node).await {
+                None => "no node takes a connection".to_owned(),
+                Some(session) => match tokio::time::timeout(LAST_READS_MAX, self.workload.inspect(&session)).await {
+                    Ok(Ok(wrong)) => {
+                        self.wrong.borrow_mut().extend(wrong);
+                        return Ok(());
+                    }
+                    Ok(Err(stop)) => stop.to_string(),
+                    Err(_) => "it takes too long".to_owned(),
+                },
+            };
+            if Instant::now() > give_up {
+                return Err(Failure::new(format!("what is left could not be looked at: {why}")));
+            }
+        }
+    }
+
     /// Everything once more, as soon as somebody answers.
     async fn read_all(&self, seed: u64) -> Result<(), Failure> {
         let give_up = Instant::now() + LAST_READS_MAX;
@@ -183,7 +258,16 @@ impl<W: Workload> Run<W> {
     fn report(&self, took: Duration) {
         let history = self.history.borrow();
         let seconds = took.as_secs_f64();
-        println!("{}: {} events in {seconds:.0} s", W::Op::WORKLOAD, history.len());
+        let (acknowledged, longest) = pace(&history, took);
+        println!(
+            "{}: {acknowledged} operations acknowledged in {seconds:.0} s ({:.0}/s), worst outage {:.2} s",
+            W::NAME,
+            acknowledged as f64 / seconds,
+            longest.as_secs_f64()
+        );
+        if W::MEDDLES {
+            println!("  {} changes besides", self.meddled.borrow());
+        }
         for (why, times) in self.reasons.borrow().iter() {
             println!("  {times} x {why}");
         }

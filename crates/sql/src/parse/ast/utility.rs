@@ -105,6 +105,11 @@ pub enum Utility {
         args: Vec<Expr>,
     },
     Load(String),
+    /// `ALTER RANGE range MOVE LEADER TO node`
+    MoveLeader {
+        range: i64,
+        node: i64,
+    },
     SecurityLabel {
         provider: Option<String>,
         object: ObjectReference,

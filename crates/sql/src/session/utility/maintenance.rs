@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::range::move_leader;
 use crate::catalog::{Catalog, RelationKind, Table};
 use crate::parse::ast::{MaintenanceTarget, ObjectName, Utility};
 use crate::session::Session;
@@ -66,6 +67,11 @@ impl Session {
                 self.forbid_block_here("ALTER SYSTEM", place)?;
                 Err(SqlError::not_supported(format!("ALTER SYSTEM SET {}", variable.name))
                     .with_hint("Give settings of a node on its command line or in its configuration file."))
+            }
+            Utility::MoveLeader { range, node } => {
+                self.forbid_block_here("ALTER RANGE", place)?;
+                move_leader(&self.server, *range, *node, limit).await?;
+                done("ALTER RANGE")
             }
             Utility::PrepareTransaction(_) | Utility::CommitPrepared(_) | Utility::RollbackPrepared(_) => {
                 Err(SqlError::not_supported("two-phase commit by the client (PREPARE TRANSACTION)"))

@@ -4,6 +4,7 @@ mod cursor;
 mod discard;
 mod maintenance;
 mod prepare;
+mod range;
 mod variable;
 
 use std::sync::Arc;
