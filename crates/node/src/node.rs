@@ -102,7 +102,8 @@ impl Node {
         }
 
         let system_range = Arc::new(LocalSystemRange(store.clone()));
-        let placement = Placement::new(env.clone(), place.cluster, system_range, network.clone(), neighbours.clone());
+        let placement =
+            Placement::new(env.clone(), place.cluster, place.node, system_range, network.clone(), neighbours.clone());
         let directory = ClusterDirectory { store: store.clone(), placement: placement.clone() };
         let outside = Arc::new(ClusterOutside::new(env.clone(), network.clone(), directory.clone()));
         store.connect(outside.clone());
