@@ -50,6 +50,13 @@ pub struct Arguments {
     /// Let clients in without a password although an address is not loopback
     #[arg(long, env = "CAIRN_INSECURE")]
     insecure: bool,
+    /// Split ranges that are larger, as in 64MiB [default: 128MiB]
+    #[arg(long, env = "CAIRN_RANGE_BYTES_MAX", value_name = "SIZE", value_parser = parse_size)]
+    range_bytes_max: Option<u64>,
+    /// Split ranges that are asked for more keys in a second, where that halves the load and others can take a half
+    /// [default: 10000]
+    #[arg(long, env = "CAIRN_RANGE_LOAD_MAX", value_name = "KEYS")]
+    range_load_max: Option<u64>,
     /// A TOML file with the same settings: data = "…", join = ["…"], sql-addr = "…"
     #[arg(long, env = "CAIRN_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -73,6 +80,8 @@ struct File {
     advertise_http: Option<String>,
     #[serde(default)]
     insecure: bool,
+    range_bytes_max: Option<String>,
+    range_load_max: Option<u64>,
 }
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -100,6 +109,9 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let formation = Formation::from_flags(join, arguments.expect.or(file.expect)).map_err(Failure::new)?;
     let config = NodeConfig { formation, version: env!("CARGO_PKG_VERSION").to_owned(), ..NodeConfig::default() };
     let mut knobs = Knobs::default();
+    let in_file = file.range_bytes_max.as_deref().map(parse_size).transpose().map_err(Failure::new)?;
+    knobs.range_bytes_max = arguments.range_bytes_max.or(in_file).unwrap_or(knobs.range_bytes_max);
+    knobs.range_load_max = arguments.range_load_max.or(file.range_load_max).unwrap_or(knobs.range_load_max);
     if let Some(ranges) = arguments.split_new_tables {
         knobs.split_new_tables = ranges.max(1);
     }
@@ -160,6 +172,20 @@ fn read_file(path: &Path) -> Result<File, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))?;
     toml::from_str(&text).map_err(|error| Failure::new(format!("{}: {}", path.display(), error.message())))
+}
+
+/// `64MiB`, `64MB`, `65536`: powers of 1024, as PostgreSQL's settings have them.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic() || letter == ' ');
+    let power = match text[digits.len()..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "kb" | "kib" => 1,
+        "mb" | "mib" => 2,
+        "gb" | "gib" => 3,
+        unit => return Err(format!("{text:?}: {unit:?} is not a unit; give B, KiB, MiB or GiB")),
+    };
+    let number: u64 = digits.trim().parse().map_err(|_| format!("{text:?} is not a size, as in 64MiB"))?;
+    number.checked_mul(1 << (10 * power)).filter(|size| *size > 0).ok_or_else(|| format!("{text:?} is out of range"))
 }
 
 fn check_address(address: &str) -> Result<(), Failure> {

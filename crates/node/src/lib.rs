@@ -26,6 +26,7 @@ mod listeners;
 mod node;
 mod oracle;
 mod service;
+mod splits;
 mod status;
 mod system_range;
 mod view;

@@ -21,6 +21,7 @@ use crate::garbage::GarbageCollection;
 use crate::heartbeat::{Contact, Heartbeat, keep_neighbours, load_neighbours};
 use crate::oracle::ClusterOracle;
 use crate::service::{Membership, NodeService};
+use crate::splits::Splits;
 use crate::status::Outlook;
 use crate::system_range::LocalSystemRange;
 use crate::view::ClusterSight;
@@ -154,6 +155,8 @@ impl Node {
         env.spawn("heartbeat", heartbeat.run(stopping.subscribe()));
         let garbage = GarbageCollection { env: env.clone(), store: store.clone(), contact: contact.clone() };
         env.spawn("garbage", garbage.run(stopping.subscribe()));
+        let splits = Splits { env: env.clone(), store: store.clone(), txn: txn.clone(), placement: placement.clone() };
+        env.spawn("splits", splits.run(stopping.subscribe()));
         let stage = Mutex::new(Stage::Starting("the node is starting".into()));
         let node = Node(Arc::new(Inner {
             env,

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use env::Knobs;
 use keyspace::{Key, TableId, table_span};
 use node::{Cluster, ClusterOptions, Disk};
+use rpc::cluster::RangeSurvey;
 use rpc::range::{LockMode, LockSpec, LockWait};
 use txn::{Isolation, Transaction, TxnError, TxnOptions, Visible};
 
@@ -171,4 +172,88 @@ async fn a_deadlock_over_two_nodes_is_broken() {
     assert!(matches!(second, Err(TxnError::Deadlock { .. })), "the younger one gives way: {second:?}");
     one.rollback().await;
     limited("stopping", cluster.shut_down()).await;
+}
+
+fn survey(cluster: &Cluster) -> rpc::cluster::Survey {
+    cluster.running().find_map(|node| node.placement().survey()).unwrap_or_default()
+}
+
+/// The ranges of user data as the leader of the system range sees them, by their first keys.
+fn user_ranges(cluster: &Cluster) -> Vec<RangeSurvey> {
+    survey(cluster).ranges.into_iter().filter(|range| range.descriptor.id != keyspace::SYSTEM_RANGE).collect()
+}
+
+async fn until(what: &str, mut done: impl FnMut() -> bool) {
+    limited(what, async {
+        while !done() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+}
+
+async fn ranges_split_by_size(nodes: usize) {
+    let mut options = options(nodes);
+    options.knobs.range_bytes_max = 20_000;
+    let cluster = limited("starting", Cluster::start(options)).await.unwrap();
+    let value = "v".repeat(1000);
+    for batch in 0..10 {
+        let txn = cluster.node(0).txn().begin(SERIALIZABLE).await.unwrap();
+        for row in 0..20 {
+            txn.put(key(&format!("{batch:02}/{row:02}")), Some(Bytes::from(value.clone())), false).unwrap();
+        }
+        txn.commit().await.unwrap();
+    }
+    until("splitting", || {
+        let ranges = user_ranges(&cluster);
+        let bytes: u64 = ranges.iter().map(|range| range.size_bytes).sum();
+        // 200 rows of a little more than 1,000 bytes: what is said of the sizes has to add up to that.
+        ranges.len() > 9 && ranges.iter().all(|range| range.size_bytes <= 20_000) && (203_000..206_000).contains(&bytes)
+    })
+    .await;
+    let ranges = user_ranges(&cluster);
+    assert!(ranges.iter().all(|range| range.size_bytes >= 5_000), "{ranges:?}");
+    assert!(ranges.iter().skip(1).all(|range| range.descriptor.span.start.len() == key("00/00").len()), "at rows");
+    for row in ["00/00", "04/19", "09/19"] {
+        assert_eq!(read(&cluster, 0, row).await.as_deref(), Some(&value[..]));
+    }
+    cluster.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_ranges_are_split_on_one_node() {
+    ranges_split_by_size(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_ranges_are_split_on_three_nodes() {
+    ranges_split_by_size(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn busy_ranges_are_split_where_that_halves_the_load() {
+    let mut options = options(3);
+    (options.knobs.range_load_max, options.knobs.range_load_seconds) = (20, 2);
+    let cluster = limited("starting", Cluster::start(options)).await.unwrap();
+    for row in 0..20 {
+        write(&cluster, 0, &format!("{row:02}"), "1").await;
+    }
+    let hammer = async |rows: u64, time: Duration| {
+        let begin = tokio::time::Instant::now();
+        for number in 0.. {
+            if begin.elapsed() > time || user_ranges(&cluster).len() > 1 {
+                return;
+            }
+            read(&cluster, 0, &format!("{:02}", number % rows)).await;
+        }
+    };
+    // What was written is not what is hammered on.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    hammer(1, Duration::from_secs(4)).await;
+    assert_eq!(user_ranges(&cluster).len(), 1, "a key cannot be halved");
+    hammer(20, Duration::from_secs(20)).await;
+    let ranges = user_ranges(&cluster);
+    let cut = ranges[1].descriptor.span.start.clone();
+    assert!(key("05") < cut && cut < key("15"), "{cut}");
+    cluster.shut_down().await;
 }

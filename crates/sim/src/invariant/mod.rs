@@ -12,4 +12,4 @@ pub use log_matching::LogMatching;
 pub use one_leader::OneLeader;
 pub use one_vote::OneVote;
 pub use replicas_equal::{Agreement, compare_replicas};
-pub use tiling::check_tiling;
+pub use tiling::{check_tiling, gap};
