@@ -24,6 +24,7 @@ mod heartbeat;
 mod home;
 mod listeners;
 mod node;
+mod operate;
 mod oracle;
 mod service;
 mod splits;

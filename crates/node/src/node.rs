@@ -127,6 +127,7 @@ impl Node {
             placement: placement.clone(),
             neighbours: neighbours.clone(),
             network: seen_network,
+            txn: txn.clone(),
             contact: contact.clone(),
         }));
         service.begin(Membership {
@@ -137,6 +138,7 @@ impl Node {
             neighbours: neighbours.clone(),
             txn: txn.clone(),
             sql: sql.clone(),
+            refusal: env.knobs().node_expiry,
         });
         placement.start();
         let (ready, stopping) = (watch::Sender::new(false), watch::Sender::new(false));
@@ -214,6 +216,7 @@ impl Node {
     /// Why the node takes no clients (yet, or any more).
     pub fn ready(&self) -> Result<(), String> {
         match &*self.0.stage.lock() {
+            Stage::Ready if self.0.sql.is_refusing() => Err("the node is being drained".into()),
             Stage::Ready => Ok(()),
             Stage::Starting(why) => Err(why.clone()),
             Stage::Stopping => Err("the node is stopping".into()),

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use env::{Budget, Env};
+use env::{Budget, Env, Mono};
 use keyspace::{NodeId, Timestamp};
+use parking_lot::Mutex;
 use txn::TxnClient;
 
 use super::notify::{Channels, Ear};
@@ -43,6 +45,8 @@ pub struct Server {
     /// What virtual tables show of the cluster; registered by `node` once it is there.
     views: OnceLock<Views>,
     next_session: AtomicU32,
+    /// Until then no session begins: the node is drained.
+    refusing_until: Mutex<Option<Mono>>,
 }
 
 /// A client's StartupMessage, after authentication.
@@ -73,11 +77,16 @@ impl Server {
             texts: Texts::new(),
             channels: Channels::default(),
             next_session: AtomicU32::new(1),
+            refusing_until: Mutex::default(),
         })
     }
 
     /// 28000: there is no such role; 3D000: no such database; 22023 and others: a setting that cannot be.
     pub async fn connect(self: &Arc<Server>, startup: Startup) -> SqlResult<Session> {
+        if self.is_refusing() {
+            return Err(fatal(SqlError::new("57P03", "the node is being drained"))
+                .with_hint("Connect to another node of the cluster."));
+        }
         let stamp = self.config.txn.oracle().fresh().await?;
         let catalog = self.catalogs.at(stamp, None).await?;
         let (user, database) = identify(&catalog, &startup).map_err(fatal)?;
@@ -101,6 +110,16 @@ impl Server {
             sync_follows: false,
             ear: Ear::new(),
         })
+    }
+
+    /// Takes no new sessions for that long; those that are open go on. Says how many they are.
+    pub fn refuse_sessions(&self, time: Duration) -> usize {
+        *self.refusing_until.lock() = Some(self.config.env.now() + time);
+        self.session_count()
+    }
+
+    pub fn is_refusing(&self) -> bool {
+        self.refusing_until.lock().is_some_and(|until| self.config.env.now() < until)
     }
 
     /// Says where `cairn.nodes` and `cairn.ranges` come from. Once, before the first session.
