@@ -5,6 +5,7 @@
 
 mod connect;
 mod demo;
+mod operate;
 mod shell;
 mod sim;
 mod start;
@@ -38,6 +39,8 @@ enum Verb {
     Sql(shell::Arguments),
     Demo(demo::Arguments),
     Status(status::Arguments),
+    Node(operate::NodeArguments),
+    Range(operate::RangeArguments),
     Workload(workload::Arguments),
     Sim(sim::Arguments),
 }
@@ -74,6 +77,8 @@ fn main() -> ExitCode {
         Verb::Sql(arguments) => shell::run(arguments),
         Verb::Demo(arguments) => demo::run(arguments),
         Verb::Status(arguments) => status::run(arguments),
+        Verb::Node(arguments) => operate::run_node(arguments),
+        Verb::Range(arguments) => operate::run_range(arguments),
         Verb::Workload(arguments) => workload::run(arguments),
         Verb::Sim(arguments) => sim::run(arguments),
     };

@@ -60,6 +60,13 @@ pub struct Arguments {
     /// Time a client has from its first byte to its session [default: 60]
     #[arg(long, env = "CAIRN_AUTHENTICATION_TIMEOUT", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=600))]
     authentication_timeout: Option<u64>,
+    /// Split ranges that are larger, as in 64MiB [default: 128MiB]
+    #[arg(long, env = "CAIRN_RANGE_BYTES_MAX", value_name = "SIZE", value_parser = parse_size)]
+    range_bytes_max: Option<u64>,
+    /// Split ranges that are asked for more keys in a second, where that halves the load and others can take a half
+    /// [default: 10000]
+    #[arg(long, env = "CAIRN_RANGE_LOAD_MAX", value_name = "KEYS")]
+    range_load_max: Option<u64>,
     /// A TOML file with the same settings: data = "…", join = ["…"], sql-addr = "…"
     #[arg(long, env = "CAIRN_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -96,6 +103,8 @@ struct File {
     leader_lease: Option<Switch>,
     authentication_timeout: Option<u64>,
     join_timeout: Option<u64>,
+    range_bytes_max: Option<String>,
+    range_load_max: Option<u64>,
 }
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -131,6 +140,9 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         ..defaults
     };
     let mut knobs = Knobs::default();
+    let in_file = file.range_bytes_max.as_deref().map(parse_size).transpose().map_err(Failure::new)?;
+    knobs.range_bytes_max = arguments.range_bytes_max.or(in_file).unwrap_or(knobs.range_bytes_max);
+    knobs.range_load_max = arguments.range_load_max.or(file.range_load_max).unwrap_or(knobs.range_load_max);
     if let Some(ranges) = arguments.split_new_tables {
         knobs.split_new_tables = ranges.max(1);
     }
@@ -221,6 +233,20 @@ fn raise_file_limit() {
             "few files may be open: raise the limit (ulimit -n) to {FILES_MIN} or more"
         );
     }
+}
+
+/// `64MiB`, `64MB`, `65536`: powers of 1024, as PostgreSQL's settings have them.
+fn parse_size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic() || letter == ' ');
+    let power = match text[digits.len()..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "kb" | "kib" => 1,
+        "mb" | "mib" => 2,
+        "gb" | "gib" => 3,
+        unit => return Err(format!("{text:?}: {unit:?} is not a unit; give B, KiB, MiB or GiB")),
+    };
+    let number: u64 = digits.trim().parse().map_err(|_| format!("{text:?} is not a size, as in 64MiB"))?;
+    number.checked_mul(1 << (10 * power)).filter(|size| *size > 0).ok_or_else(|| format!("{text:?} is out of range"))
 }
 
 fn check_address(address: &str) -> Result<(), Failure> {

@@ -103,3 +103,68 @@ fn a_leader_goes_where_it_is_told() {
     refused("ALTER RANGE 2 MOVE LEADER TO 9", "range 2 has no voter on node 9");
     refused("BEGIN; ALTER RANGE 2 MOVE LEADER TO 1", "cannot run inside a transaction block");
 }
+
+/// What a command says that goes well.
+fn says(arguments: &[&str]) -> String {
+    let output = output(arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {stderr}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Asks again until the answer has `part`.
+fn comes_to_say(arguments: &[&str], part: &str) {
+    let begin = std::time::Instant::now();
+    loop {
+        let said = says(arguments);
+        if said.contains(part) {
+            return;
+        }
+        assert!(begin.elapsed().as_secs() < 30, "{arguments:?} goes on saying {said:?}, without {part:?}");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn an_operator_looks_at_nodes_and_ranges_and_moves_them() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let first = process::Node::start(&folder.path().join("1"), &[]);
+    let join = ["--join", &first.rpc];
+    let second = process::Node::start(&folder.path().join("2"), &join);
+    let _third = process::Node::start(&folder.path().join("3"), &join);
+    let url = first.url.as_str();
+    says(&[
+        "sql",
+        url,
+        "-c",
+        "create table t (a int primary key)",
+        "-c",
+        "insert into t select generate_series(1, 100)",
+    ]);
+    let replicated = "select count(*) as whole from cairn.ranges where cardinality(voters) = 3";
+    comes_to_say(&["sql", url, "-c", replicated], "2\n(1 row)");
+    assert!(says(&["node", "ls", url]).contains("| live "), "{}", says(&["node", "ls", url]));
+
+    says(&["range", "split", "2", url]);
+    comes_to_say(&["sql", url, "-c", replicated], "3\n(1 row)");
+    comes_to_say(&["range", "ls", url], "| t ");
+    fails_with(&["range", "split", "1", url], 1, "the system range");
+    fails_with(&["range", "split", "77", url], 1, "r77 does not exist");
+    fails_with(&["range", "move", "2", "1", "3", url], 1, "n3 has a replica of r2 already");
+    says(&["range", "move-leader", "2", "3", url]);
+    let leader = ["sql", url, "-c", "select leader from cairn.ranges where range_id = 2"];
+    assert!(says(&leader).contains("3\n(1 row)"), "{}", says(&leader));
+
+    let drained = says(&["node", "drain", "2", url]);
+    assert!(drained.contains("node 2 is drained"), "{drained}");
+    fails_with(&["sql", &second.url, "-c", "select 1"], 1, "the node is being drained (SQLSTATE 57P03)");
+    assert!(says(&["node", "ls", url]).contains("| drained "), "{}", says(&["node", "ls", url]));
+    says(&["node", "undrain", "2", url]);
+    comes_to_say(&["node", "ls", url], " 2 ");
+
+    fails_with(&["node", "decommission", "3", "--timeout", "2", url], 1, "start one more");
+    says(&["node", "recommission", "3", url]);
+    let log = says(&["sql", url, "-c", "select action, reason from cairn.placement_log where range_id = 2"]);
+    assert!(log.contains("split at") && log.contains("an operator moves it") && log.contains("votes for"), "{log}");
+    fails_with(&["sql", url, "-c", "call cairn.fly(1)"], 1, "a statement failed");
+}

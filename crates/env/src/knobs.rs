@@ -54,6 +54,12 @@ pub struct Knobs {
     pub node_expiry: Duration,
     /// Age of a node's last heartbeat after which its replicas are replaced.
     pub repair_after: Duration,
+    /// Bytes of versions from which on a range is split in the middle.
+    pub range_bytes_max: u64,
+    /// Keys asked for in a second from which on a range that others vote in is split where that halves the load, ...
+    pub range_load_max: u64,
+    /// ... if it was so in each of this many seconds, one after the other.
+    pub range_load_seconds: usize,
     /// Versions older than this may be collected.
     pub gc_ttl: Duration,
     /// Test setting: split each new table into this many ranges.
@@ -105,6 +111,9 @@ impl Default for Knobs {
             node_heartbeat: Duration::from_millis(500),
             node_expiry: Duration::from_secs(5),
             repair_after: Duration::from_secs(300),
+            range_bytes_max: 128 << 20,
+            range_load_max: 10_000,
+            range_load_seconds: 10,
             gc_ttl: Duration::from_secs(600),
             split_new_tables: 1,
         }

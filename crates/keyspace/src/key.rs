@@ -192,6 +192,22 @@ pub fn index_span(table: TableId, index: IndexId) -> Span {
     Span::prefix(prefix.into())
 }
 
+/// Where to cut between two rows that follow each other: before the table or the index that begins between them, if
+/// one does, else before the second row. Never within a row's key.
+pub fn row_boundary(before: &[u8], at: &[u8]) -> Key {
+    let mut rest = at;
+    for _table_then_index in 0..2 {
+        if encoding::take_uint(&mut rest).is_none() {
+            break;
+        }
+        let prefix = &at[..at.len() - rest.len()];
+        if !before.starts_with(prefix) {
+            return Key::from(prefix);
+        }
+    }
+    Key::from(at)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,6 +221,16 @@ mod tests {
         assert_eq!(Span::prefix(key.clone()).as_point(), None);
         assert_eq!(Key::from(&[1, 0xff][..]).prefix_end(), Key::from(&[2][..]));
         assert_eq!(Key::from(&[0xff, 0xff][..]).prefix_end(), Key::MAX);
+    }
+
+    #[test]
+    fn cuts_go_between_tables_indexes_and_rows() {
+        let row = |table, index, rest: &[u8]| [&index_span(TableId(table), IndexId(index)).start[..], rest].concat();
+        let cut = |before: &[u8], at: &[u8]| row_boundary(before, at).to_string();
+        assert_eq!(cut(&row(1000, 1, b"a"), &row(1000, 1, b"b")), "/1000/1/b");
+        assert_eq!(cut(&row(1000, 1, b"z"), &row(1000, 2, b"b")), "/1000/2");
+        assert_eq!(cut(&row(1000, 1, b"z"), &row(1001, 1, b"b")), "/1001");
+        assert_eq!(cut(b"k1", b"k2"), "k2", "keys of another layout are cut as they are");
     }
 
     #[test]

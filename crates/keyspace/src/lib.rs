@@ -21,7 +21,7 @@ mod key;
 mod timestamp;
 
 pub use ids::{Epoch, IndexId, NodeId, RangeId, ReplicaId, TableId};
-pub use key::{Key, Span, index_span, table_span};
+pub use key::{Key, Span, index_span, row_boundary, table_span};
 pub use timestamp::{Timestamp, TxnId};
 
 /// Storage ids below this belong to the catalog and live in the system range, which is never split.

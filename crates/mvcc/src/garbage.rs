@@ -19,6 +19,8 @@ pub struct Collected {
     pub batch: Batch,
     /// Versions that the batch removes.
     pub versions: u64,
+    /// Bytes of their values, which the batch does not name.
+    pub value_bytes: u64,
     /// What is left to look at, after the batch is applied.
     pub resume: Option<Span>,
 }
@@ -75,7 +77,7 @@ struct Collector {
     /// A newer version at or below the floor was met.
     covered: bool,
     /// The entry of the newest version at or below the floor, where it is a deletion.
-    deletion: Option<Vec<u8>>,
+    deletion: Option<(Vec<u8>, usize)>,
 }
 
 impl Collector {
@@ -91,23 +93,24 @@ impl Collector {
             return Ok(());
         }
         if self.covered {
-            self.remove(data_key.to_vec());
+            self.remove(data_key.to_vec(), stored.len());
         } else {
             self.covered = true;
             if decode_head(at, stored)?.deleted {
-                self.deletion = Some(data_key.to_vec());
+                self.deletion = Some((data_key.to_vec(), stored.len()));
             }
         }
         Ok(())
     }
 
     fn leave_key(&mut self) {
-        if let Some(data_key) = self.deletion.take() {
-            self.remove(data_key);
+        if let Some((data_key, value_bytes)) = self.deletion.take() {
+            self.remove(data_key, value_bytes);
         }
     }
 
-    fn remove(&mut self, data_key: Vec<u8>) {
+    fn remove(&mut self, data_key: Vec<u8>, value_bytes: usize) {
+        self.collected.value_bytes += value_bytes as u64;
         self.collected.batch.delete(Family::Data, data_key);
         self.collected.versions += 1;
     }

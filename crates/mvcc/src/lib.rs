@@ -52,7 +52,7 @@ pub use intent::{Intent, Intents, get_intent, intents_of, put_intent, remove_int
 pub use read::{changed_in, get, get_now, is_vacant, key_changed_since, newest, version_by_writer};
 pub use record::{Record, get_record, put_record, records, remove_record};
 pub use scan::{Direction, Limits, Rest, Row, Scan, Visit, scan};
-pub use size::{approximate_bytes, split_key};
+pub use size::{Measured, approximate_bytes, measure, row_at};
 pub use storage::{Error, Result};
 pub use transfer::{Cursor, clear_span, export_chunk, import_chunk};
 pub use version::{Version, VersionHead, put_version, remove_version};

@@ -168,13 +168,44 @@ proptest! {
     }
 
     #[test]
-    fn a_split_key_leaves_keys_on_both_sides(model in history(), span in span()) {
+    fn a_cut_leaves_keys_on_both_sides_and_none_in_two(model in history(), span in span(), near in bound()) {
         let keys: BTreeSet<&Key> = model.iter().filter(|(key, versions)| span.contains(key) && !versions.is_empty()).map(|(key, _)| key).collect();
-        let found = mvcc::split_key(&*engine_of(&model).snapshot(), &span).unwrap();
-        match found {
-            Some(key) => prop_assert!(keys.contains(&key) && keys.first() != Some(&&key)),
+        let engine = engine_of(&model);
+        let measured = mvcc::measure(&*engine.snapshot(), &span).unwrap();
+        match measured.middle {
+            // A key, or the table or index that begins with one.
+            Some(cut) => {
+                prop_assert!(keys.iter().any(|key| **key >= cut && key.starts_with(&cut)) && keys.iter().any(|key| **key < cut));
+                let (left, right) = (Span::new(span.start.clone(), cut.clone()), Span::new(cut, span.end.clone()));
+                let sides = [left, right].map(|side| mvcc::measure(&*engine.snapshot(), &side).unwrap());
+                prop_assert_eq!(sides.iter().map(|side| side.bytes).sum::<u64>(), measured.bytes);
+                prop_assert_eq!(sides.iter().map(|side| side.versions).sum::<u64>(), measured.versions);
+            }
             None => prop_assert!(keys.len() < 2),
         }
+        let next = keys.iter().position(|key| **key >= near).filter(|place| *place > 0);
+        let row = mvcc::row_at(&*engine.snapshot(), &span, &near).unwrap();
+        prop_assert_eq!(row.as_ref(), next.and_then(|place| keys.iter().nth(place).copied()));
+    }
+
+    #[test]
+    fn what_is_collected_is_counted(model in history(), floor in 0..42_u64, max in 1..5_u64) {
+        let engine = engine_of(&model);
+        let mut expected = mvcc::measure(&*engine.snapshot(), &Span::all()).unwrap();
+        let mut span = Some(Span::all());
+        while let Some(todo) = span {
+            let collected = mvcc::collect_versions(&*engine.snapshot(), &todo, Timestamp(floor), max, 10).unwrap();
+            let keys: usize = collected.batch.operations().iter().map(|operation| match operation {
+                storage::Operation::Delete { key, .. } => key.len(),
+                _ => 0,
+            }).sum();
+            expected.bytes -= keys as u64 + collected.value_bytes;
+            expected.versions -= collected.versions;
+            engine.write(&collected.batch, Durability::Logged).unwrap();
+            span = collected.resume;
+        }
+        let measured = mvcc::measure(&*engine.snapshot(), &Span::all()).unwrap();
+        prop_assert_eq!((measured.bytes, measured.versions), (expected.bytes, expected.versions));
     }
 
     #[test]

@@ -198,7 +198,7 @@ fn run(engine: &dyn Engine, command: &Command) -> Outcome {
             return collect(engine, Timestamp(*floor), max.unwrap_or(1000), out);
         }
         Command::Split(from, to) => {
-            let key = mvcc::split_key(snapshot, &span(from.as_deref(), to.as_deref()))?;
+            let key = mvcc::measure(snapshot, &span(from.as_deref(), to.as_deref()))?.middle;
             writeln!(out, "{}", key.map_or("nowhere".to_owned(), |key| key.to_string()))?;
         }
         Command::Copy(bytes) => return copy(snapshot, *bytes),

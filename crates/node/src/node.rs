@@ -21,6 +21,7 @@ use crate::garbage::GarbageCollection;
 use crate::heartbeat::{Contact, Heartbeat, keep_neighbours, load_neighbours};
 use crate::oracle::ClusterOracle;
 use crate::service::{Membership, NodeService};
+use crate::splits::Splits;
 use crate::status::Outlook;
 use crate::system_range::LocalSystemRange;
 use crate::view::ClusterSight;
@@ -102,7 +103,8 @@ impl Node {
         }
 
         let system_range = Arc::new(LocalSystemRange(store.clone()));
-        let placement = Placement::new(env.clone(), place.cluster, system_range, network.clone(), neighbours.clone());
+        let placement =
+            Placement::new(env.clone(), place.cluster, place.node, system_range, network.clone(), neighbours.clone());
         let directory = ClusterDirectory { store: store.clone(), placement: placement.clone() };
         let outside = Arc::new(ClusterOutside::new(env.clone(), network.clone(), directory.clone()));
         store.connect(outside.clone());
@@ -125,6 +127,7 @@ impl Node {
             placement: placement.clone(),
             neighbours: neighbours.clone(),
             network: seen_network,
+            txn: txn.clone(),
             contact: contact.clone(),
         }));
         service.begin(Membership {
@@ -135,6 +138,7 @@ impl Node {
             neighbours: neighbours.clone(),
             txn: txn.clone(),
             sql: sql.clone(),
+            refusal: env.knobs().node_expiry,
         });
         placement.start();
         let (ready, stopping) = (watch::Sender::new(false), watch::Sender::new(false));
@@ -153,6 +157,8 @@ impl Node {
         env.spawn("heartbeat", heartbeat.run(stopping.subscribe()));
         let garbage = GarbageCollection { env: env.clone(), store: store.clone(), contact: contact.clone() };
         env.spawn("garbage", garbage.run(stopping.subscribe()));
+        let splits = Splits { env: env.clone(), store: store.clone(), txn: txn.clone(), placement: placement.clone() };
+        env.spawn("splits", splits.run(stopping.subscribe()));
         let stage = Mutex::new(Stage::Starting("the node is starting".into()));
         let node = Node(Arc::new(Inner {
             env,
@@ -210,6 +216,7 @@ impl Node {
     /// Why the node takes no clients (yet, or any more).
     pub fn ready(&self) -> Result<(), String> {
         match &*self.0.stage.lock() {
+            Stage::Ready if self.0.sql.is_refusing() => Err("the node is being drained".into()),
             Stage::Ready => Ok(()),
             Stage::Starting(why) => Err(why.clone()),
             Stage::Stopping => Err("the node is stopping".into()),

@@ -1,6 +1,7 @@
 //! Everything that arrives from other nodes, and from this one, passes here once.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use keyspace::NodeId;
 use placement::{Neighbours, Placement};
@@ -22,6 +23,8 @@ pub struct Membership {
     pub neighbours: Neighbours,
     pub txn: txn::TxnClient,
     pub sql: Arc<sql::session::Server>,
+    /// How long a node that is drained takes no sessions, until it is told so again.
+    pub refusal: Duration,
 }
 
 impl NodeService {
@@ -90,6 +93,10 @@ impl Membership {
             }
             ClusterRequest::Sessions { question } => {
                 Ok(ClusterReply::Sessions { answer: self.sql.answer(question).await })
+            }
+            ClusterRequest::RefuseSessions => {
+                let open = self.sql.refuse_sessions(self.refusal) as u64;
+                Ok(ClusterReply::SessionsRefused { open })
             }
             other => self.placement.call(from, other).await,
         }

@@ -8,11 +8,14 @@ use futures::future::join_all;
 use keyspace::{NodeId, TableId, Timestamp, TxnId, table_span};
 use placement::{Neighbours, Placement};
 use ranges::Store;
-use rpc::cluster::{ClusterReply, ClusterRequest, NodeInfo, RangeSurvey, Survey, WaitEdge};
+use rpc::cluster::{
+    ClusterReply, ClusterRequest, Duty, DutyStatus, NodeInfo, PlacementLine, RangeSurvey, Survey, WaitEdge,
+};
 use rpc::range::ReplicaRole;
 use rpc::{Network, Request, Response};
-use sql::catalog::providers::{ClusterView, NodeRow, RangeRow, WaitRow};
+use sql::catalog::providers::{ClusterView, NodeRow, Operation, PlacementRow, RangeRow, WaitRow};
 use sql::{SqlError, SqlResult};
+use txn::TxnClient;
 
 use crate::heartbeat::Contact;
 
@@ -23,11 +26,12 @@ pub struct ClusterSight {
     pub placement: Placement,
     pub neighbours: Neighbours,
     pub network: Arc<dyn Network>,
+    pub txn: TxnClient,
     pub contact: Arc<Contact>,
 }
 
 impl ClusterSight {
-    async fn survey(&self) -> SqlResult<Survey> {
+    pub(crate) async fn survey(&self) -> SqlResult<Survey> {
         if let Some(survey) = self.placement.survey() {
             return Ok(survey);
         }
@@ -44,6 +48,23 @@ impl ClusterSight {
         self.neighbours.list().into_iter().map(|info| info.node).filter(move |node| *node != own)
     }
 
+    /// What operators decided about nodes. A leader of an older version knows of none, and does not answer.
+    pub(crate) async fn duties(&self) -> Vec<DutyStatus> {
+        let limit = self.env.knobs().rpc_timeout;
+        match self.placement.leader().ask_within(limit, || ClusterRequest::Duties).await {
+            Ok(ClusterReply::Duties { duties }) => duties,
+            Ok(_) | Err(_) => Vec::new(),
+        }
+    }
+
+    async fn placement_log_of(&self, node: NodeId) -> Vec<PlacementLine> {
+        let call = self.network.call(node, Request::Cluster(ClusterRequest::PlacementLog));
+        match self.env.timeout(self.env.knobs().node_heartbeat, call).await {
+            Some(Ok(Response::Cluster(Ok(ClusterReply::PlacementLog { lines })))) => lines,
+            _ => Vec::new(),
+        }
+    }
+
     /// What another node says; nothing if it does not answer.
     async fn waits_at(&self, node: NodeId) -> Vec<WaitEdge> {
         let call = self.network.call(node, Request::Cluster(ClusterRequest::Waits));
@@ -58,7 +79,9 @@ impl ClusterView for ClusterSight {
     fn nodes(&self) -> BoxFuture<'_, SqlResult<Vec<NodeRow>>> {
         Box::pin(async move {
             let survey = self.survey().await?;
-            Ok(survey.nodes.iter().map(|info| node_row(info, &survey.ranges)).collect())
+            let duties = self.duties().await;
+            let duty = |info: &NodeInfo| duties.iter().find(|duty| duty.node == info.node);
+            Ok(survey.nodes.iter().map(|info| node_row(info, duty(info), &survey.ranges)).collect())
         })
     }
 
@@ -99,6 +122,20 @@ impl ClusterView for ClusterSight {
         self.store.link(waiter, holder)
     }
 
+    fn placement_log(&self) -> BoxFuture<'_, SqlResult<Vec<PlacementRow>>> {
+        Box::pin(async move {
+            let others = self.neighbours.list().into_iter().map(|info| info.node).filter(|node| *node != self.node);
+            let told = join_all(others.map(|node| self.placement_log_of(node))).await;
+            let mut lines: Vec<_> = self.placement.log().into_iter().chain(told.into_iter().flatten()).collect();
+            lines.sort_by_key(|line| line.wall_ms);
+            Ok(lines.into_iter().map(placement_row).collect())
+        })
+    }
+
+    fn operate(&self, operation: Operation) -> BoxFuture<'_, SqlResult<String>> {
+        Box::pin(self.carry_out(operation))
+    }
+
     fn ask_sessions(&self, node: NodeId, question: Bytes) -> BoxFuture<'_, SqlResult<Bytes>> {
         Box::pin(async move {
             let call = self.network.call(node, Request::Cluster(ClusterRequest::Sessions { question }));
@@ -120,8 +157,20 @@ impl ClusterView for ClusterSight {
     }
 }
 
-fn node_row(info: &NodeInfo, ranges: &[RangeSurvey]) -> NodeRow {
+/// PostgreSQL counts from 2000.
+const EPOCH_MS: i64 = 946_684_800_000;
+
+fn placement_row(line: PlacementLine) -> PlacementRow {
+    let PlacementLine { wall_ms, node, range, action, why, failure } = line;
+    let decided = (wall_ms.cast_signed() - EPOCH_MS) * 1000;
+    PlacementRow { decided, decided_by: node.0, range: range.0, action, reason: why, failure }
+}
+
+fn node_row(info: &NodeInfo, duty: Option<&DutyStatus>, ranges: &[RangeSurvey]) -> NodeRow {
     let holds = |range: &&RangeSurvey| range.descriptor.replicas.iter().any(|replica| replica.node == info.node);
+    let replicas = ranges.iter().filter(holds).count() as u64;
+    let leaders = ranges.iter().filter(|range| range.leader == Some(info.node)).count() as u64;
+    let (state, remaining) = progress(info.live, duty, replicas, leaders);
     NodeRow {
         node: info.node.0,
         rpc_address: info.rpc_address.clone(),
@@ -129,8 +178,29 @@ fn node_row(info: &NodeInfo, ranges: &[RangeSurvey]) -> NodeRow {
         http_address: info.http_address.clone(),
         live: info.live,
         silent_ms: info.silent_ms,
-        replicas: ranges.iter().filter(holds).count() as u64,
-        leaders: ranges.iter().filter(|range| range.leader == Some(info.node)).count() as u64,
+        replicas,
+        leaders,
+        state,
+        remaining,
+    }
+}
+
+/// In a word where a node stands, and what is left to do.
+fn progress(live: bool, duty: Option<&DutyStatus>, replicas: u64, leaders: u64) -> (&'static str, Option<String>) {
+    let Some(duty) = duty else { return (if live { "live" } else { "dead" }, None) };
+    match duty.duty {
+        Duty::Serves => (if live { "live" } else { "dead" }, None),
+        Duty::Drains { .. } if !live => ("dead", None),
+        Duty::Drains { .. } => match duty.sessions {
+            Some(0) if leaders == 0 => ("drained", None),
+            Some(open) => ("draining", Some(format!("{leaders} leaders, {open} sessions"))),
+            None => ("draining", Some(format!("{leaders} leaders, sessions are still let in"))),
+        },
+        Duty::Leaves if replicas == 0 => ("decommissioned", None),
+        Duty::Leaves => {
+            let why = duty.why_it_stays.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+            ("leaving", Some(format!("{replicas} replicas{why}")))
+        }
     }
 }
 

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use env::Knobs;
-use keyspace::{Key, TableId, table_span};
+use keyspace::{Key, NodeId, TableId, table_span};
 use node::{Cluster, ClusterOptions, Disk};
+use rpc::KvResult;
+use rpc::cluster::{ClusterReply, ClusterRequest, Duty, RangeSurvey, Wish};
 use rpc::range::{LockMode, LockSpec, LockWait};
+use sql::session::Startup;
 use txn::{Isolation, Transaction, TxnError, TxnOptions, Visible};
 
 fn quick() -> Knobs {
@@ -171,4 +174,179 @@ async fn a_deadlock_over_two_nodes_is_broken() {
     assert!(matches!(second, Err(TxnError::Deadlock { .. })), "the younger one gives way: {second:?}");
     one.rollback().await;
     limited("stopping", cluster.shut_down()).await;
+}
+
+fn survey(cluster: &Cluster) -> rpc::cluster::Survey {
+    cluster.running().find_map(|node| node.placement().survey()).unwrap_or_default()
+}
+
+/// The ranges of user data as the leader of the system range sees them, by their first keys.
+fn user_ranges(cluster: &Cluster) -> Vec<RangeSurvey> {
+    survey(cluster).ranges.into_iter().filter(|range| range.descriptor.id != keyspace::SYSTEM_RANGE).collect()
+}
+
+async fn until(what: &str, mut done: impl FnMut() -> bool) {
+    limited(what, async {
+        while !done() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+}
+
+async fn ranges_split_by_size(nodes: usize) {
+    let mut options = options(nodes);
+    options.knobs.range_bytes_max = 20_000;
+    let cluster = limited("starting", Cluster::start(options)).await.unwrap();
+    let value = "v".repeat(1000);
+    for batch in 0..10 {
+        let txn = cluster.node(0).txn().begin(SERIALIZABLE).await.unwrap();
+        for row in 0..20 {
+            txn.put(key(&format!("{batch:02}/{row:02}")), Some(Bytes::from(value.clone())), false).unwrap();
+        }
+        txn.commit().await.unwrap();
+    }
+    until("splitting", || {
+        let ranges = user_ranges(&cluster);
+        let bytes: u64 = ranges.iter().map(|range| range.size_bytes).sum();
+        // 200 rows of a little more than 1,000 bytes: what is said of the sizes has to add up to that.
+        ranges.len() > 9 && ranges.iter().all(|range| range.size_bytes <= 20_000) && (203_000..206_000).contains(&bytes)
+    })
+    .await;
+    let ranges = user_ranges(&cluster);
+    assert!(ranges.iter().all(|range| range.size_bytes >= 5_000), "{ranges:?}");
+    assert!(ranges.iter().skip(1).all(|range| range.descriptor.span.start.len() == key("00/00").len()), "at rows");
+    for row in ["00/00", "04/19", "09/19"] {
+        assert_eq!(read(&cluster, 0, row).await.as_deref(), Some(&value[..]));
+    }
+    cluster.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_ranges_are_split_on_one_node() {
+    ranges_split_by_size(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_ranges_are_split_on_three_nodes() {
+    ranges_split_by_size(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn busy_ranges_are_split_where_that_halves_the_load() {
+    let mut options = options(3);
+    (options.knobs.range_load_max, options.knobs.range_load_seconds) = (20, 2);
+    let cluster = limited("starting", Cluster::start(options)).await.unwrap();
+    for row in 0..20 {
+        write(&cluster, 0, &format!("{row:02}"), "1").await;
+    }
+    let hammer = async |rows: u64, time: Duration| {
+        let begin = tokio::time::Instant::now();
+        for number in 0.. {
+            if begin.elapsed() > time || user_ranges(&cluster).len() > 1 {
+                return;
+            }
+            read(&cluster, 0, &format!("{:02}", number % rows)).await;
+        }
+    };
+    // What was written is not what is hammered on.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    hammer(1, Duration::from_secs(4)).await;
+    assert_eq!(user_ranges(&cluster).len(), 1, "a key cannot be halved");
+    hammer(20, Duration::from_secs(20)).await;
+    let ranges = user_ranges(&cluster);
+    let cut = ranges[1].descriptor.span.start.clone();
+    assert!(key("05") < cut && cut < key("15"), "{cut}");
+    cluster.shut_down().await;
+}
+
+/// Leaders and replicas of a node, as the leader of the system range sees them.
+fn holds(cluster: &Cluster, node: u64) -> (usize, usize) {
+    let ranges = survey(cluster).ranges;
+    let leads = ranges.iter().filter(|range| range.leader == Some(NodeId(node))).count();
+    let has = |range: &&RangeSurvey| range.descriptor.replicas.iter().any(|replica| replica.node == NodeId(node));
+    (leads, ranges.iter().filter(has).count())
+}
+
+async fn ask(cluster: &Cluster, request: ClusterRequest) -> KvResult<ClusterReply> {
+    let node = cluster.running().next().expect("a node runs").clone();
+    limited("asking the leader", node.placement().leader().ask(|| request.clone())).await
+}
+
+async fn set_duty(cluster: &Cluster, node: u64, duty: Duty) {
+    ask(cluster, ClusterRequest::SetDuty { node: NodeId(node), duty }).await.unwrap();
+}
+
+async fn connect(cluster: &Cluster, index: usize) -> Result<(), String> {
+    let startup = Startup { user: "root".into(), database: "cairn".into(), ..Startup::default() };
+    cluster.node(index).sql().connect(startup).await.map(drop).map_err(|error| error.0.message)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_are_drained_and_decommissioned() {
+    let mut cluster = limited("starting", Cluster::start(options(4))).await.unwrap();
+    write(&cluster, 0, "a", "1").await;
+    for at in ["b", "c", "d", "e", "f"] {
+        cluster.node(0).txn().split_at(key(at)).await.unwrap();
+    }
+    until("spreading leaders", || (1..=4).all(|node| holds(&cluster, node).0 > 0)).await;
+
+    set_duty(&cluster, 2, Duty::Drains { life: Default::default() }).await;
+    until("draining", || holds(&cluster, 2).0 == 0 && cluster.node(1).ready().is_err()).await;
+    assert_eq!(connect(&cluster, 1).await, Err("the node is being drained".to_owned()));
+    assert_eq!(connect(&cluster, 0).await, Ok(()));
+    assert!(holds(&cluster, 2).1 > 0, "its replicas stay");
+    assert_eq!(read(&cluster, 2, "a").await.as_deref(), Some("1"));
+    cluster.stop(1).await;
+    cluster.restart(1).await.unwrap();
+    until("serving again", || holds(&cluster, 2).0 > 0).await;
+    assert_eq!(connect(&cluster, 1).await, Ok(()), "draining ended with the process");
+
+    set_duty(&cluster, 4, Duty::Leaves).await;
+    until("giving everything away", || holds(&cluster, 4) == (0, 0)).await;
+    assert!(survey(&cluster).ranges.iter().all(|range| range.descriptor.replicas.len() == 3));
+    cluster.stop(3).await;
+    until("forgetting it", || survey(&cluster).nodes.len() == 3).await;
+    set_duty(&cluster, 3, Duty::Leaves).await;
+    until("giving the leaders away", || holds(&cluster, 3).0 == 0).await;
+    let Ok(ClusterReply::Duties { duties }) = ask(&cluster, ClusterRequest::Duties).await else { panic!() };
+    let status = duties.iter().find(|status| status.node == NodeId(3)).unwrap();
+    assert_eq!(
+        status.why_it_stays.as_deref(),
+        Some("no other live node can take a replica of r1: start one more"),
+        "{duties:?}"
+    );
+    assert_eq!(read(&cluster, 0, "a").await.as_deref(), Some("1"));
+    cluster.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replicas_and_leaders_are_moved_by_hand() {
+    let cluster = limited("starting", Cluster::start(options(4))).await.unwrap();
+    write(&cluster, 0, "a", "1").await;
+    let range = |cluster: &Cluster| user_ranges(cluster)[0].clone();
+    let before = range(&cluster);
+    let id = before.descriptor.id;
+    let on: Vec<NodeId> = before.descriptor.replicas.iter().map(|replica| replica.node).collect();
+    let to = (1..=4).map(NodeId).find(|node| !on.contains(node)).unwrap();
+    let from = before.leader.unwrap();
+    let refused = ask(&cluster, ClusterRequest::Move { range: id, wish: Wish::Leader { on: to } }).await;
+    assert_eq!(refused.unwrap_err().to_string(), format!("{to} has no replica of {id} that votes"));
+
+    ask(&cluster, ClusterRequest::Move { range: id, wish: Wish::Replica { from, to } }).await.unwrap();
+    until("moving the leader's own replica", || {
+        let now: Vec<NodeId> = range(&cluster).descriptor.replicas.iter().map(|replica| replica.node).collect();
+        now.len() == 3 && now.contains(&to) && !now.contains(&from)
+    })
+    .await;
+    ask(&cluster, ClusterRequest::Move { range: id, wish: Wish::Leader { on: to } }).await.unwrap();
+    until("moving the leader", || range(&cluster).leader == Some(to)).await;
+    assert_eq!(read(&cluster, 0, "a").await.as_deref(), Some("1"));
+
+    let mut log: Vec<_> = cluster.running().flat_map(|node| node.placement().log()).collect();
+    log.retain(|line| line.range == id && line.why == "an operator moves it");
+    let actions: Vec<&str> = log.iter().map(|line| line.action.as_str()).collect();
+    assert_eq!(actions.first(), Some(&format!("a learner on {to}").as_str()), "{actions:?}");
+    assert!(actions.contains(&format!("{to} in place of {from}").as_str()), "{actions:?}");
+    cluster.shut_down().await;
 }

@@ -38,6 +38,6 @@ pub use ids::Ids;
 pub use oracle::{ANNOUNCEMENT, Oracle, Taken};
 pub use placement::Placement;
 pub use registry::Registry;
-pub use replicas::{Action, Decision, plan};
+pub use replicas::{Action, Decision, Limits, Situation, plan, why_it_stays};
 pub use system_range::{CatalogKey, SystemRange};
 pub use timestamps::{LocalOracle, TimestampClient};

@@ -12,14 +12,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use env::{BoxFuture, Env};
-use keyspace::{NodeId, SYSTEM_RANGE};
+use keyspace::{NodeId, RangeId, SYSTEM_RANGE};
 use parking_lot::Mutex;
-use rpc::cluster::{ClusterReply, ClusterRequest, ClusterResponse, Survey};
+use rpc::cluster::{ClusterReply, ClusterRequest, ClusterResponse, PlacementLine, Survey, Wish};
 use rpc::{KvError, KvResult, Network};
 use tokio::sync::{Notify, watch};
 
 use crate::timestamps::LocalOracle;
-use crate::{Decision, LeaderClient, Neighbours, SystemRange, TimestampClient};
+use crate::{LeaderClient, Neighbours, SystemRange, TimestampClient};
 use leading::Leading;
 
 /// Decisions that are remembered.
@@ -35,6 +35,7 @@ pub struct Placement(Arc<Shared>);
 struct Shared {
     env: Env,
     cluster: u64,
+    node: NodeId,
     range: Arc<dyn SystemRange>,
     network: Arc<dyn Network>,
     neighbours: Neighbours,
@@ -42,26 +43,18 @@ struct Shared {
     leader: LeaderClient,
     timestamps: TimestampClient,
     leading: Mutex<Option<Arc<Leading>>>,
-    log: Mutex<VecDeque<LoggedDecision>>,
+    log: Mutex<VecDeque<PlacementLine>>,
     /// Something happened that may call for a decision.
     news: Notify,
     stopping: watch::Sender<bool>,
 }
 
-/// One line of the placement log.
-#[derive(Clone, Debug)]
-pub struct LoggedDecision {
-    pub wall_ms: u64,
-    pub decision: Decision,
-    /// What went wrong.
-    pub failure: Option<String>,
-}
-
 impl Placement {
-    /// `cluster` is the number of the cluster that this node belongs to.
+    /// `cluster` is the number of the cluster that this node belongs to, and `node` its own.
     pub fn new(
         env: Env,
         cluster: u64,
+        node: NodeId,
         range: Arc<dyn SystemRange>,
         network: Arc<dyn Network>,
         neighbours: Neighbours,
@@ -74,6 +67,7 @@ impl Placement {
         Placement(Arc::new(Shared {
             env,
             cluster,
+            node,
             range,
             network,
             neighbours,
@@ -107,8 +101,13 @@ impl Placement {
     }
 
     /// The last decisions of this node, oldest first.
-    pub fn log(&self) -> Vec<LoggedDecision> {
+    pub fn log(&self) -> Vec<PlacementLine> {
         self.0.log.lock().iter().cloned().collect()
+    }
+
+    /// Remembers what this node decided about a range that it leads.
+    pub fn note(&self, range: RangeId, action: String, why: String) {
+        self.0.remember(range, action, why, None);
     }
 
     /// Nodes and ranges as the leader sees them; `None` when this node does not lead.
@@ -159,7 +158,14 @@ impl Shared {
                 self.must_lead()?.report_waits(from, edges, self.env.now());
                 Ok(ClusterReply::Done)
             }
+            ClusterRequest::SetDuty { node, duty } => self.must_lead()?.set_duty(self, node, duty).await,
+            ClusterRequest::Duties => Ok(ClusterReply::Duties { duties: self.must_lead()?.duties(self) }),
+            ClusterRequest::Move { range, wish } => self.take_wish(range, wish).await,
+            ClusterRequest::PlacementLog => {
+                Ok(ClusterReply::PlacementLog { lines: self.log.lock().iter().cloned().collect() })
+            }
             ClusterRequest::StandingWaits { .. }
+            | ClusterRequest::RefuseSessions
             | ClusterRequest::Waits
             | ClusterRequest::Sessions { .. }
             | ClusterRequest::MayHoldLocks { .. }
@@ -169,6 +175,15 @@ impl Shared {
                 Err(KvError::NotSupported { what: "a question to the node itself".into() })
             }
         }
+    }
+
+    async fn take_wish(&self, range: RangeId, wish: Wish) -> ClusterResponse {
+        let leading = self.must_lead()?;
+        if let Some(decision) = leading.wish(self.env.now(), range, wish)? {
+            self.carry_out(&leading, decision).await?;
+        }
+        self.news.notify_one();
+        Ok(ClusterReply::Done)
     }
 
     fn leading(&self) -> Option<Arc<Leading>> {
@@ -242,7 +257,8 @@ impl Shared {
                 self.break_deadlocks(&leading).await;
             }
             self.bury_the_dead(&leading).await;
-            let decisions = leading.plan(self.env.now(), self.env.knobs().repair_after);
+            self.close_doors(&leading).await;
+            let decisions = leading.plan(self);
             futures::future::join_all(decisions.into_iter().map(|decision| self.carry_out(&leading, decision))).await;
             let _news = self.env.timeout(self.env.knobs().node_heartbeat, self.news.notified()).await;
         }
@@ -260,21 +276,17 @@ impl Shared {
         }
     }
 
-    /// False if the same has just failed in the same way for this range.
-    fn remember(&self, decision: &Decision, failure: &Option<String>) -> bool {
+    /// False if the same has just been done, or failed, for this range.
+    fn remember(&self, range: RangeId, action: String, why: String, failure: Option<String>) -> bool {
         let mut log = self.log.lock();
-        let last = log.iter().rev().find(|last| last.decision.range == decision.range);
-        if last.is_some_and(|last| last.decision == *decision && last.failure == *failure) {
+        let last = log.iter().rev().find(|last| last.range == range);
+        if last.is_some_and(|last| last.action == action && last.why == why && last.failure == failure) {
             return false;
         }
         if log.len() == LOG_LENGTH {
             log.pop_front();
         }
-        log.push_back(LoggedDecision {
-            wall_ms: self.env.wall_ms(),
-            decision: decision.clone(),
-            failure: failure.clone(),
-        });
+        log.push_back(PlacementLine { wall_ms: self.env.wall_ms(), node: self.node, range, action, why, failure });
         true
     }
 }

@@ -12,10 +12,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use env::Mono;
 use keyspace::{NodeId, Timestamp};
-use rpc::cluster::{JoinRequest, NodeInfo, NodeStatus};
+use rpc::cluster::{Duty, JoinRequest, NodeInfo, NodeStatus};
 use rpc::codec::{self, DecodeError};
 
 pub const NODES: &str = "nodes";
+
+/// What operators decided about nodes. A register of its own: a leader of a version that does not know it does without.
+pub const DUTIES: &str = "duties";
 
 #[derive(Clone, Debug)]
 pub struct Registry {
@@ -35,6 +38,16 @@ struct Member {
     sessions_over: Timestamp,
     /// It was declared dead, and has not been heard since.
     is_buried: bool,
+    duty: Duty,
+    /// The number of its process, once it has said one.
+    life: Timestamp,
+}
+
+/// What of a heartbeat is to be persisted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    pub addresses: bool,
+    pub duties: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +57,16 @@ struct Reads {
 
 impl Member {
     fn new(token: u64, info: NodeInfo, now: Mono) -> Member {
-        Member { token, info, heard: now, reads: None, sessions_over: Timestamp::ZERO, is_buried: false }
+        Member {
+            token,
+            info,
+            heard: now,
+            reads: None,
+            sessions_over: Timestamp::ZERO,
+            is_buried: false,
+            duty: Duty::Serves,
+            life: Timestamp::ZERO,
+        }
     }
 }
 
@@ -62,6 +84,37 @@ impl Registry {
             (member.token, info)
         };
         codec::encode_record(&self.nodes.values().map(member).collect::<Vec<_>>())
+    }
+
+    /// What [`Registry::encode_duties`] made.
+    pub fn load_duties(&mut self, persisted: Bytes) -> Result<(), DecodeError> {
+        let duties: Vec<(NodeId, Duty)> = codec::decode_record(persisted)?;
+        for (node, duty) in duties {
+            if let Some(member) = self.nodes.get_mut(&node) {
+                member.duty = duty;
+            }
+        }
+        Ok(())
+    }
+
+    pub fn encode_duties(&self) -> Bytes {
+        codec::encode_record(&self.duties().into_iter().collect::<Vec<_>>())
+    }
+
+    /// Of nodes that do not just serve.
+    pub fn duties(&self) -> BTreeMap<NodeId, Duty> {
+        let decided = self.nodes.iter().filter(|(_, member)| member.duty != Duty::Serves);
+        decided.map(|(node, member)| (*node, member.duty)).collect()
+    }
+
+    /// Draining is for the life that the node has now. `None`: no such node; else whether it is news.
+    pub fn set_duty(&mut self, node: NodeId, duty: Duty) -> Option<bool> {
+        let member = self.nodes.get_mut(&node)?;
+        let duty = match duty {
+            Duty::Drains { .. } => Duty::Drains { life: member.life },
+            other => other,
+        };
+        Some(std::mem::replace(&mut member.duty, duty) != duty)
     }
 
     pub fn knows(&self, node: NodeId) -> bool {
@@ -85,28 +138,43 @@ impl Registry {
         };
         let member = Member::new(request.token, info.clone(), now);
         let before = self.nodes.insert(node, member);
+        if let (Some(before), Some(member)) = (&before, self.nodes.get_mut(&node)) {
+            member.duty = before.duty;
+        }
         before.is_none_or(|before| before.info.rpc_address != info.rpc_address || before.token != request.token)
     }
 
-    /// A sign of life. `None` for a node that is not a member; else whether its addresses are new and have
-    /// to be persisted.
-    pub fn heartbeat(&mut self, status: &NodeStatus, now: Mono) -> Option<bool> {
+    /// A sign of life. `None` for a node that is not a member; else what has to be persisted.
+    pub fn heartbeat(&mut self, status: &NodeStatus, now: Mono) -> Option<News> {
         let info = &status.info;
         let member = self.nodes.get_mut(&status.node)?;
         member.heard = now;
         member.is_buried = false;
         member.reads = Some(Reads { oldest: status.oldest_read });
         member.sessions_over = member.sessions_over.max(status.life);
+        member.life = member.life.max(status.life);
+        let mut duties = false;
+        if let Duty::Drains { life } = &mut member.duty
+            && status.life > *life
+        {
+            if *life == Timestamp::ZERO {
+                // It was told to drain before it could say who it is.
+                *life = status.life;
+            } else {
+                member.duty = Duty::Serves;
+            }
+            duties = true;
+        }
         let known = &mut member.info;
-        let is_news = known.rpc_address != info.rpc_address
+        let addresses = known.rpc_address != info.rpc_address
             || known.sql_address != info.sql_address
             || known.http_address != info.http_address;
-        if is_news {
+        if addresses {
             known.rpc_address.clone_from(&info.rpc_address);
             known.sql_address.clone_from(&info.sql_address);
             known.http_address.clone_from(&info.http_address);
         }
-        Some(is_news)
+        Some(News { addresses, duties })
     }
 
     /// Nodes that have been silent for too long and are not declared dead yet.
@@ -183,7 +251,7 @@ mod tests {
             oldest_read: None,
         };
         let info = registry.list(later)[1].clone();
-        assert_eq!(registry.heartbeat(&status(info.clone()), later), Some(false));
+        assert_eq!(registry.heartbeat(&status(info.clone()), later), Some(News::default()));
         let live = |registry: &Registry, now| registry.list(now).iter().map(|info| info.live).collect::<Vec<_>>();
         assert_eq!(live(&registry, later), [false, true]);
 
@@ -230,5 +298,37 @@ mod tests {
 
         registry.heartbeat(&status(2, 850, None), later);
         assert_eq!(registry.sessions_over()[1], (NodeId(2), Timestamp(850)), "it lives another life");
+    }
+
+    #[test]
+    fn draining_ends_with_the_process_and_leaving_does_not() {
+        let expiry = Duration::from_secs(5);
+        let mut registry = Registry::load(None, expiry, Mono(0)).unwrap();
+        registry.join(NodeId(1), &request(1), Mono(0));
+        registry.join(NodeId(2), &request(2), Mono(0));
+        let infos = registry.list(Mono(0));
+        let status = |node: usize, life: u64| NodeStatus {
+            node: infos[node - 1].node,
+            info: infos[node - 1].clone(),
+            replicas: vec![],
+            life: Timestamp(life),
+            oldest_read: None,
+        };
+        registry.heartbeat(&status(1, 10), Mono(0));
+        registry.heartbeat(&status(2, 20), Mono(0));
+        assert_eq!(registry.set_duty(NodeId(1), Duty::Drains { life: Timestamp::ZERO }), Some(true));
+        assert_eq!(registry.set_duty(NodeId(1), Duty::Drains { life: Timestamp::ZERO }), Some(false));
+        assert_eq!(registry.set_duty(NodeId(2), Duty::Leaves), Some(true));
+        assert_eq!(registry.set_duty(NodeId(3), Duty::Leaves), None);
+
+        let mut loaded = Registry::load(Some(registry.encode()), expiry, Mono(0)).unwrap();
+        loaded.load_duties(registry.encode_duties()).unwrap();
+        assert_eq!(loaded.duties(), registry.duties());
+        assert_eq!(loaded.heartbeat(&status(1, 10), Mono(0)), Some(News::default()));
+        assert_eq!(loaded.duties()[&NodeId(1)], Duty::Drains { life: Timestamp(10) });
+        let news = Some(News { addresses: false, duties: true });
+        assert_eq!(loaded.heartbeat(&status(1, 11), Mono(0)), news, "it lives another life");
+        assert_eq!(loaded.heartbeat(&status(2, 21), Mono(0)), Some(News::default()));
+        assert_eq!(loaded.duties(), BTreeMap::from([(NodeId(2), Duty::Leaves)]));
     }
 }

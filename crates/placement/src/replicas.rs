@@ -1,26 +1,36 @@
 //! What should move where: a plain function from what is known to what should be done.
 //!
-//! * A range has as many replicas as there are live nodes, three at most. A new one is a learner until its log has
-//!   caught up.
+//! * A range has three replicas, the system range five where there are five nodes. A new one is a learner until its log
+//!   has caught up.
 //! * The number of voters is odd: one voter stays alone until two learners can join it in one (joint)
 //!   change. Two voters would be worse than one: the loss of either stops them.
-//! * A voter on a node that is gone for long is replaced in one change by a learner elsewhere that caught up.
-//! * Leaders are spread over nodes, one at a time.
+//! * A voter on a node that is gone for long, or that an operator takes out of use, is replaced in one change by a
+//!   learner elsewhere that caught up; a leader there moves first.
+//! * What an operator asked for goes before balance (`Wish`).
+//! * Replicas are spread over nodes by number and by size, leaders by number (`spread`).
 //!
 //! Every action says why, for the placement log. At most one is made for a range at a time, and each is
-//! decided anew from what nodes report, so a lost or repeated one does no harm.
+//! decided anew from what nodes report, so a lost or repeated one does no harm. A learner that a plan began
+//! and nobody remembers is either put to use or removed: nothing is kept but what ranges say of themselves.
+
+mod spread;
+mod survey;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use keyspace::{NodeId, RangeId};
-use rpc::cluster::NodeInfo;
+use keyspace::{NodeId, RangeId, SYSTEM_RANGE};
+use rpc::cluster::{Duty, NodeInfo};
 use rpc::range::{ReplicaDescriptor, ReplicaRole};
 
 use crate::directory::{Directory, Entry};
+use survey::Survey;
 
+/// Voters that a range should have.
 pub const REPLICAS: usize = 3;
+/// Voters that the system range should have, where there are so many nodes.
+pub const SYSTEM_REPLICAS: usize = 5;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
@@ -49,145 +59,235 @@ pub enum Action {
 
 impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Decision { range, action, why, .. } = self;
+        write!(f, "{}: {}, because {}", self.range, self.action, self.why)
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nodes = |replicas: &[ReplicaDescriptor]| {
             replicas.iter().map(|replica| replica.node.to_string()).collect::<Vec<_>>().join(" and ")
         };
-        match action {
-            Action::AddLearner { node } => write!(f, "{range}: a learner on {node}, because {why}"),
-            Action::Change { promote, remove } if remove.is_empty() => {
-                write!(f, "{range}: votes for {}, because {why}", nodes(promote))
-            }
-            Action::Change { promote, remove } if promote.is_empty() => {
-                write!(f, "{range}: gone from {}, because {why}", nodes(remove))
-            }
-            Action::Change { promote, remove } => {
-                write!(f, "{range}: {} in place of {}, because {why}", nodes(promote), nodes(remove))
-            }
-            Action::TransferLeader { to } => write!(f, "{range}: led from {to}, because {why}"),
+        match self {
+            Action::AddLearner { node } => write!(f, "a learner on {node}"),
+            Action::Change { promote, remove } if remove.is_empty() => write!(f, "votes for {}", nodes(promote)),
+            Action::Change { promote, remove } if promote.is_empty() => write!(f, "gone from {}", nodes(remove)),
+            Action::Change { promote, remove } => write!(f, "{} in place of {}", nodes(promote), nodes(remove)),
+            Action::TransferLeader { to } => write!(f, "led from {to}"),
         }
     }
 }
 
-/// One decision at most for each range, and one at most that moves a leader. A node that is silent for
-/// `repair_after` is not waited for any longer.
-pub fn plan(nodes: &[NodeInfo], directory: &Directory, repair_after: Duration) -> Vec<Decision> {
-    let mut survey = Survey::new(nodes, directory, repair_after);
+/// All that a plan is made from.
+pub struct Situation<'a> {
+    pub nodes: &'a [NodeInfo],
+    /// Of nodes for which an operator decided something.
+    pub duties: &'a BTreeMap<NodeId, Duty>,
+    pub directory: &'a Directory,
+    /// A node that is silent for so long is not waited for any longer.
+    pub repair_after: Duration,
+    /// Where an operator wants a replica: from the first node to the second.
+    pub wishes: &'a BTreeMap<RangeId, (NodeId, NodeId)>,
+    /// Ranges that an operator has placed: they are repaired, and not moved for balance.
+    pub pinned: &'a BTreeSet<RangeId>,
+    pub limits: Limits,
+}
+
+/// So that moves do not crowd out work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Replicas on their way to one node at a time.
+    pub arrivals: usize,
+    /// Leaders that are moved in one plan.
+    pub leader_moves: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { arrivals: 4, leader_moves: 16 }
+    }
+}
+
+/// One decision at most for each range.
+pub fn plan(situation: &Situation<'_>) -> Vec<Decision> {
+    let mut survey = Survey::new(situation);
     let mut decisions = Vec::new();
-    for entry in directory.entries() {
-        let Some((_, leader)) = entry.leader.filter(|(_, node)| survey.live.contains(node)) else { continue };
-        if let Some((action, why)) = survey.replicate(entry) {
-            if let Action::AddLearner { node } = action {
-                *survey.replicas.entry(node).or_default() += 1;
-            }
-            decisions.push(Decision { range: entry.descriptor.id, leader, action, why });
-        }
+    let mut busy = BTreeSet::new();
+    for entry in situation.directory.entries() {
+        let Some(leader) = survey.live_leader(entry) else { continue };
+        let Some((action, why)) = survey.range(entry, leader) else { continue };
+        survey.note(entry, leader, &action);
+        busy.insert(entry.descriptor.id);
+        decisions.push(Decision { range: entry.descriptor.id, leader, action, why });
     }
-    if decisions.is_empty() {
-        decisions.extend(survey.spread_leaders(directory));
-    }
+    survey.spread_replicas(&mut busy, &mut decisions);
+    survey.spread_leaders(&busy, &mut decisions);
     decisions
 }
 
-struct Survey {
-    live: BTreeSet<NodeId>,
-    /// Silent for so long that they are replaced.
-    gone: BTreeSet<NodeId>,
-    /// How many replicas each live node has.
-    replicas: BTreeMap<NodeId, usize>,
+/// Why replicas are still on a node that an operator takes out of use; `None` if they are on their way or gone.
+pub fn why_it_stays(situation: &Situation<'_>, node: NodeId) -> Option<String> {
+    let survey = Survey::new(situation);
+    let holds = |entry: &&Entry| entry.descriptor.replicas.iter().any(|replica| replica.node == node);
+    situation.directory.entries().filter(holds).find_map(|entry| {
+        let range = entry.descriptor.id;
+        if survey.live_leader(entry).is_none() {
+            return Some(format!("{range} has no live leader"));
+        }
+        let voters = entry.descriptor.replicas.iter().filter(|replica| replica.role == ReplicaRole::Voter).count();
+        let is_on_its_way = entry.descriptor.replicas.iter().any(|replica| replica.role == ReplicaRole::Learner);
+        if is_on_its_way || voters > survey.wanted(entry) || survey.has_place_for(entry) {
+            return None;
+        }
+        Some(format!("no other live node can take a replica of {range}: start one more"))
+    })
 }
 
-impl Survey {
-    fn new(nodes: &[NodeInfo], directory: &Directory, repair_after: Duration) -> Survey {
-        let live: BTreeSet<NodeId> = nodes.iter().filter(|info| info.live).map(|info| info.node).collect();
-        let is_gone = |info: &&NodeInfo| Duration::from_millis(info.silent_ms) >= repair_after;
-        let gone = nodes.iter().filter(is_gone).map(|info| info.node).collect();
-        let mut replicas: BTreeMap<NodeId, usize> = live.iter().map(|node| (*node, 0)).collect();
-        for replica in directory.entries().flat_map(|entry| &entry.descriptor.replicas) {
-            if let Some(count) = replicas.get_mut(&replica.node) {
-                *count += 1;
-            }
-        }
-        Survey { live, gone, replicas }
+type Step = Option<(Action, String)>;
+
+impl Survey<'_> {
+    /// What brings this range nearer to where it should be, most urgent first.
+    fn range(&self, entry: &Entry, leader: NodeId) -> Step {
+        self.drain(entry, leader).or_else(|| self.replicate(entry, leader)).or_else(|| self.surplus(entry, leader))
     }
 
-    /// What brings this range nearer to where it should be.
-    fn replicate(&self, entry: &Entry) -> Option<(Action, String)> {
-        let has_role = |role: ReplicaRole| entry.descriptor.replicas.iter().filter(move |replica| replica.role == role);
-        let voters: Vec<_> = has_role(ReplicaRole::Voter).copied().collect();
-        let learners: Vec<_> = has_role(ReplicaRole::Learner).copied().collect();
-        let lost: Vec<_> = voters.iter().filter(|voter| self.gone.contains(&voter.node)).copied().collect();
-        let ready: Vec<_> = learners
-            .iter()
-            .filter(|learner| self.live.contains(&learner.node) && entry.caught_up.contains(&learner.replica))
-            .copied()
-            .collect();
+    /// A leader on a node that leads no more goes first: nothing else waits for it, and it may be removed then.
+    fn drain(&self, entry: &Entry, leader: NodeId) -> Step {
+        let why = match self.duty(leader) {
+            Duty::Serves => return None,
+            Duty::Drains { .. } => format!("{leader} is being drained"),
+            Duty::Leaves => format!("{leader} is taken out of use"),
+        };
+        if self.leader_moves_left == 0 {
+            return None;
+        }
+        Some((Action::TransferLeader { to: self.successor(entry, leader)? }, why))
+    }
 
-        if let Some(learner) = learners.iter().find(|learner| self.gone.contains(&learner.node)) {
-            return Some((
-                Action::Change { promote: vec![], remove: vec![*learner] },
-                format!("{} is gone", learner.node),
-            ));
+    fn replicate(&self, entry: &Entry, leader: NodeId) -> Step {
+        let Members { voters, learners, ready } = self.members(entry);
+        let lost: Vec<_> = voters.iter().filter(|voter| self.is_given_up(voter.node)).copied().collect();
+        let wanted = self.wanted(entry);
+
+        if let Some(learner) = learners.iter().find(|learner| self.is_given_up(learner.node)) {
+            let why = self.why_given_up(learner.node);
+            return Some((Action::Change { promote: vec![], remove: vec![*learner] }, why));
+        }
+        if voters.len() > wanted {
+            return self.fewer_voters(entry, leader, &voters, wanted);
         }
         if let (Some(lost), Some(ready)) = (lost.first(), ready.first()) {
-            let why = format!("{} is gone", lost.node);
-            return Some((Action::Change { promote: vec![*ready], remove: vec![*lost] }, why));
+            let why = self.why_given_up(lost.node);
+            return self.replace(entry, leader, *lost, *ready, why);
         }
-        let missing = REPLICAS.saturating_sub(voters.len());
+        let missing = wanted - voters.len();
         // An even number votes only on its way from or to an odd one: mend it with whoever is ready.
-        let wanted = if voters.len() % 2 == 0 { missing.min(1) } else { missing / 2 * 2 };
-        if wanted > 0 && ready.len() >= wanted {
-            let why = format!("{} of {REPLICAS} vote and its log has caught up", voters.len());
-            return Some((Action::Change { promote: ready[..wanted].to_vec(), remove: vec![] }, why));
+        let joining = if voters.len() % 2 == 0 { missing.min(1) } else { missing / 2 * 2 };
+        if joining > 0 && ready.len() >= joining {
+            let why = format!("{} of {wanted} vote and its log has caught up", voters.len());
+            return Some((Action::Change { promote: ready[..joining].to_vec(), remove: vec![] }, why));
         }
         let kept = voters.len() + learners.len() - lost.len();
-        if kept < REPLICAS.min(self.live.len()) {
+        if kept < wanted {
             let node = self.emptiest_without(entry)?;
-            return Some((Action::AddLearner { node }, format!("it has {kept} of {REPLICAS} replicas")));
+            let why = match lost.first() {
+                Some(lost) if voters.len() >= wanted => self.why_given_up(lost.node),
+                _ => format!("it has {kept} of {wanted} replicas"),
+            };
+            return Some((Action::AddLearner { node }, why));
         }
-        None
+        self.wish(entry, leader, &voters, &learners, &ready)
     }
 
-    fn emptiest_without(&self, entry: &Entry) -> Option<NodeId> {
-        let has_one = |node: NodeId| entry.descriptor.replicas.iter().any(|replica| replica.node == node);
-        let candidates = self.replicas.iter().filter(|(node, _)| !has_one(**node));
-        candidates.min_by_key(|(node, count)| (**count, **node)).map(|(node, _)| *node)
+    /// What an operator asked for, step by step.
+    fn wish(
+        &self,
+        entry: &Entry,
+        leader: NodeId,
+        voters: &[ReplicaDescriptor],
+        learners: &[ReplicaDescriptor],
+        ready: &[ReplicaDescriptor],
+    ) -> Step {
+        let (from, to) = *self.situation.wishes.get(&entry.descriptor.id)?;
+        let old = *voters.iter().find(|voter| voter.node == from)?;
+        let why = || "an operator moves it".to_owned();
+        if let Some(new) = ready.iter().find(|learner| learner.node == to) {
+            return self.replace(entry, leader, old, *new, why());
+        }
+        let is_there = voters.iter().chain(learners).any(|replica| replica.node == to);
+        (!is_there && self.is_open(to)).then(|| (Action::AddLearner { node: to }, why()))
     }
 
-    /// Moves one leader from the node with the most to the one with the fewest, if that helps.
-    fn spread_leaders(&self, directory: &Directory) -> Option<Decision> {
-        let mut leaders: BTreeMap<NodeId, usize> = self.live.iter().map(|node| (*node, 0)).collect();
-        for (_, node) in directory.entries().filter_map(|entry| entry.leader) {
-            if let Some(count) = leaders.get_mut(&node) {
-                *count += 1;
-            }
+    /// More learners than are needed: a move for balance that has arrived, or one that nobody wants any more.
+    fn surplus(&self, entry: &Entry, leader: NodeId) -> Step {
+        let Members { voters, learners, ready } = self.members(entry);
+        let is_whole = voters.len() == self.wanted(entry) && voters.iter().all(|voter| !self.is_given_up(voter.node));
+        if !is_whole || learners.is_empty() || self.situation.wishes.contains_key(&entry.descriptor.id) {
+            return None;
         }
-        let (&from, &most) = leaders.iter().max_by_key(|(node, count)| (**count, std::cmp::Reverse(**node)))?;
-        let mut targets: Vec<_> = leaders.iter().filter(|(_, count)| **count + 2 <= most).collect();
-        targets.sort_by_key(|(node, count)| (**count, **node));
-        for (&to, &fewest) in targets {
-            let movable = directory.entries().find(|entry| {
-                let votes_and_follows = |replica: &ReplicaDescriptor| {
-                    replica.node == to
-                        && replica.role == ReplicaRole::Voter
-                        && entry.caught_up.contains(&replica.replica)
-                };
-                entry.descriptor.id != keyspace::SYSTEM_RANGE
-                    && entry.leader.is_some_and(|(_, node)| node == from)
-                    && entry.descriptor.replicas.iter().any(votes_and_follows)
-            });
-            if let Some(entry) = movable {
-                let why = format!("{from} leads {most} ranges and {to} {fewest}");
-                return Some(Decision {
-                    range: entry.descriptor.id,
-                    leader: from,
-                    action: Action::TransferLeader { to },
-                    why,
-                });
-            }
+        let learner = *ready.first()?;
+        let fullest = *voters.iter().max_by_key(|voter| self.relief(voter.node, entry.size_bytes))?;
+        if self.relief(fullest.node, entry.size_bytes) >= self.relief(learner.node, entry.size_bytes) {
+            let why = format!("{} is fuller", fullest.node);
+            return self.replace(entry, leader, fullest, learner, why);
         }
-        None
+        Some((
+            Action::Change { promote: vec![], remove: vec![learner] },
+            format!("{} of {} vote without it", voters.len(), voters.len()),
+        ))
     }
+
+    fn replace(
+        &self,
+        entry: &Entry,
+        leader: NodeId,
+        old: ReplicaDescriptor,
+        new: ReplicaDescriptor,
+        why: String,
+    ) -> Step {
+        if old.node == leader {
+            // A leader does not remove itself.
+            return Some((Action::TransferLeader { to: self.successor(entry, leader)? }, why));
+        }
+        Some((Action::Change { promote: vec![new], remove: vec![old] }, why))
+    }
+
+    /// Nodes have left: the system range falls back from five voters to three, two at a time.
+    fn fewer_voters(&self, entry: &Entry, leader: NodeId, voters: &[ReplicaDescriptor], wanted: usize) -> Step {
+        let mut others: Vec<_> = voters.iter().filter(|voter| voter.node != leader).copied().collect();
+        others.sort_by_key(|voter| {
+            let (given_up, relief) = (self.is_given_up(voter.node), self.relief(voter.node, entry.size_bytes));
+            std::cmp::Reverse((given_up, !self.is_live(voter.node), relief, voter.node))
+        });
+        others.truncate(voters.len() - wanted);
+        let why = format!("{} vote and {wanted} are wanted", voters.len());
+        Some((Action::Change { promote: vec![], remove: others }, why))
+    }
+
+    fn members(&self, entry: &Entry) -> Members {
+        let has_role = |role: ReplicaRole| {
+            let replicas = entry.descriptor.replicas.iter().filter(move |replica| replica.role == role);
+            replicas.copied().collect::<Vec<_>>()
+        };
+        let (voters, learners) = (has_role(ReplicaRole::Voter), has_role(ReplicaRole::Learner));
+        let is_ready = |learner: &&ReplicaDescriptor| {
+            self.is_live(learner.node) && entry.caught_up.contains(&learner.replica) && !self.is_given_up(learner.node)
+        };
+        let ready = learners.iter().filter(is_ready).copied().collect();
+        Members { voters, learners, ready }
+    }
+
+    fn wanted(&self, entry: &Entry) -> usize {
+        let is_system = entry.descriptor.id == SYSTEM_RANGE;
+        if is_system && self.members_that_stay >= SYSTEM_REPLICAS { SYSTEM_REPLICAS } else { REPLICAS }
+    }
+}
+
+struct Members {
+    voters: Vec<ReplicaDescriptor>,
+    learners: Vec<ReplicaDescriptor>,
+    /// Learners that have caught up, on nodes that stay.
+    ready: Vec<ReplicaDescriptor>,
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //! go as well once their fate matters to nobody.
 
 use keyspace::{RangeId, Span, Timestamp};
-use rpc::{KvError, KvResult};
+use rpc::KvResult;
 use storage::Batch;
 
 use crate::command::Body;
@@ -16,6 +16,7 @@ use crate::evaluate::{Evaluation, engine_error};
 use crate::leadership::Ticket;
 use crate::log_loop::Input;
 use crate::proposal::Held;
+use crate::size;
 use crate::store::Store;
 
 /// Versions removed with one command, and entries looked at for it.
@@ -35,9 +36,7 @@ impl Store {
     /// # Errors
     /// `NotLeader`; and what may happen to any write. Whatever was not done is done the next time.
     pub async fn collect_garbage(&self, range: RangeId, floor: Timestamp) -> KvResult<Collected> {
-        let replica = self.shared.replica(range).ok_or(KvError::RangeNotFound { range })?;
-        let epoch = replica.descriptor().epoch;
-        let request = Evaluation { shared: &self.shared, replica, from: self.shared.node, epoch };
+        let request = self.led(range)?;
         let ticket = request.admit().await?;
         raise_floor(&request, &ticket, floor).await?;
         let mut collected = Collected::default();
@@ -84,7 +83,11 @@ async fn collect_some(
     if found.versions > 0 {
         env::probe!("versions_collected");
     }
-    propose(request, ticket, found.batch).await?;
+    if found.versions > 0 {
+        let _one_difference_at_a_time = request.shared.counting.lock().await;
+        propose(request, ticket, found.batch).await?;
+        size::note_removed(request, ticket, found.value_bytes).await?;
+    }
     Ok(found.resume)
 }
 

@@ -17,6 +17,7 @@
 //!   [`read_cache`] and [`announcements`] (the handshake of readers and writers), [`intents`], [`locks`],
 //!   [`records`].
 //! * [`log_loop`]: drives all replicas, persists, applies; [`consensus`]: raft behind a plain struct.
+//! * [`size`] and [`load`]: what splits are decided on.
 //! * [`command`], [`state`], [`peer_message`]: what is in the log, on disk and on the wire.
 //!
 //! ## Invariants
@@ -36,6 +37,7 @@ pub mod evaluate;
 pub mod garbage;
 pub mod intents;
 pub mod leadership;
+pub mod load;
 pub mod locks;
 pub mod log_loop;
 pub mod peer_message;
@@ -44,6 +46,7 @@ pub mod read_cache;
 pub mod records;
 pub mod registers;
 pub mod replica;
+pub mod size;
 pub mod state;
 pub mod store;
 

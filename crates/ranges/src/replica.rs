@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::announcements::Announcements;
 use crate::intents::IntentIndex;
 use crate::leadership::Leadership;
+use crate::load::Load;
 use crate::locks::{Deadlocks, Locks};
 use crate::read_cache::ReadCache;
 use crate::records::Records;
@@ -30,6 +31,7 @@ pub struct Replica {
     pub intents: IntentIndex,
     pub locks: Locks,
     pub records: Arc<Records>,
+    pub load: Load,
     descriptor: RwLock<Arc<RangeDescriptor>>,
     garbage_floor: AtomicU64,
     applied: AtomicU64,
@@ -58,6 +60,7 @@ impl Replica {
             intents: IntentIndex::default(),
             locks: Locks::new(env.clone(), range, deadlocks),
             records: Arc::default(),
+            load: Load::default(),
             descriptor: RwLock::new(Arc::new(identity.descriptor.clone())),
             garbage_floor: AtomicU64::new(identity.garbage_floor.0),
             applied: AtomicU64::new(0),

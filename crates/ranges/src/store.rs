@@ -84,6 +84,8 @@ pub struct Shared {
     /// Messages of other replicas that the loop has not taken yet.
     pub messages_waiting: AtomicUsize,
     pub metrics: StoreMetrics,
+    /// Held while the size of a range is put right: see `size.rs`.
+    pub counting: tokio::sync::Mutex<()>,
     replicas: RwLock<Replicas>,
 }
 
@@ -144,6 +146,7 @@ impl Store {
             system_term: Arc::new(watch::Sender::new(None)),
             messages_waiting: AtomicUsize::new(0),
             metrics,
+            counting: tokio::sync::Mutex::default(),
             replicas: RwLock::default(),
         });
         let mut log_loop = LogLoop::new(shared.clone(), inputs);

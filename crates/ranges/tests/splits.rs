@@ -193,3 +193,77 @@ async fn a_right_hand_side_without_its_state_asks_for_one() {
     }
     assert!(asked() > before, "no seed lost a state");
 }
+
+/// Bytes and versions of the range of `key` as its replicas know them, once all have applied the same.
+async fn size(cluster: &Cluster, key: &str, nodes: u64) -> (u64, u64) {
+    for _ in 0..200 {
+        let of_node = |node: u64| {
+            let (descriptor, _) = cluster.store(node).lookup(&key.into())?;
+            cluster.store(node).statuses().into_iter().find(|status| status.descriptor.id == descriptor.id)
+        };
+        let all: Vec<_> = (1..=nodes).filter_map(of_node).collect();
+        if all.len() as u64 == nodes && all.iter().all(|status| status.applied == all[0].applied) {
+            let sizes = all.iter().map(|status| (status.size_bytes, status.keys)).collect::<Vec<_>>();
+            assert!(sizes.iter().all(|size| *size == sizes[0]), "replicas add up alike: {sizes:?}");
+            return sizes[0];
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the replicas of {key} do not come together");
+}
+
+async fn measure(cluster: &Cluster, key: &str) -> mvcc::Measured {
+    let store = cluster.store(cluster.leader(key).await);
+    let range = store.lookup(&key.into()).unwrap().0.id;
+    store.measure(range).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn sizes_are_true_after_splits_and_collections_on_every_replica() {
+    let mut cluster = Cluster::new(12, 3, |_| {});
+    cluster.bootstrap(3).await;
+    let client = cluster.client();
+    for n in 0..40 {
+        let value = "v".repeat(if n < 30 { 10 } else { 500 });
+        client.put(&format!("k{n:02}"), &value).await.unwrap();
+        client.put(&format!("k{n:02}"), &value).await.unwrap();
+    }
+    let whole = size(&cluster, "k", 3).await;
+    let measured = measure(&cluster, "k").await;
+    assert_eq!(whole, (measured.bytes, measured.versions), "what is only written is counted as it is written");
+    let middle = measured.middle.unwrap().to_string();
+    assert!(middle.as_str() > "k30" && middle.as_str() < "k39", "the middle by size, not by number: {middle}");
+
+    client.admin("k", split_at("k30", 5, 3)).await.unwrap();
+    let range = RangeId(5);
+    let leader = cluster.store(cluster.leader("k30").await);
+    assert!(!leader.is_counted(range).unwrap());
+    for key in ["k", "k30"] {
+        let measured = measure(&cluster, key).await;
+        assert_eq!(size(&cluster, key, 3).await, (measured.bytes, measured.versions), "{key}");
+    }
+    assert!(leader.is_counted(range).unwrap());
+    let (left, right) = (size(&cluster, "k", 3).await, size(&cluster, "k30", 3).await);
+    assert_eq!((left.0 + right.0, left.1 + right.1), whole);
+    assert_eq!((left.1, right.1), (60, 20));
+    assert!(right.0 > 3 * left.0, "{left:?} {right:?}");
+
+    // Garbage goes, and its bytes with it; so it is known after a crash, too.
+    let floor = client.0.now();
+    let leader = cluster.store(cluster.leader("k30").await);
+    assert_eq!(leader.collect_garbage(range, floor).await.unwrap().versions, 10);
+    let kept = size(&cluster, "k30", 3).await;
+    assert_eq!(kept, (right.0 / 2, 10));
+    client.put("k35", "again").await.unwrap();
+    for node in 1..=3 {
+        cluster.crash(node);
+    }
+    settle().await;
+    for node in 1..=3 {
+        cluster.start(node);
+    }
+    let measured = measure(&cluster, "k30").await;
+    assert_eq!(size(&cluster, "k30", 3).await, (measured.bytes, measured.versions));
+    let (again, _) = size(&cluster, "k30", 3).await;
+    assert!(again > kept.0 && again < kept.0 + 50, "{again}");
+}

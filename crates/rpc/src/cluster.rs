@@ -36,6 +36,16 @@ pub enum ClusterRequest {
     CreateReplica { range: RangeDescriptor, replica: ReplicaId },
     /// To a node: may this transaction of one of its sessions still hold locks that it is going to give up?
     MayHoldLocks { txn: TxnId },
+    /// What an operator wants of a node from now on. Kept by the system range; nodes and ranges follow.
+    SetDuty { node: NodeId, duty: Duty },
+    /// Where an operator wants a replica, or the leader, of a range. It has begun when this is answered.
+    Move { range: RangeId, wish: Wish },
+    /// What operators decided about nodes, and how far that is.
+    Duties,
+    /// To a node: what it decided about placement while it led the system range.
+    PlacementLog,
+    /// To a node: for some seconds, until it is told so again, it takes no new sessions.
+    RefuseSessions,
     /// To a node: a question to its sessions, in `sql`'s own words.
     Sessions { question: Bytes },
     /// To any node: who are you and whom do you know? Answered without a quorum.
@@ -84,6 +94,16 @@ pub enum ClusterReply {
     },
     MayHoldLocks {
         may: bool,
+    },
+    Duties {
+        duties: Vec<DutyStatus>,
+    },
+    PlacementLog {
+        lines: Vec<PlacementLine>,
+    },
+    /// No more sessions begin; so many are open.
+    SessionsRefused {
+        open: u64,
     },
     /// Did the wait still stand? It is broken now.
     WaitBroken {
@@ -183,4 +203,46 @@ pub struct WaitEdge {
     pub wait: u64,
     /// The key, and the mode in which it is to be locked; `None` for a session that waits as another transaction of its own.
     pub wanted: Option<(Key, LockMode)>,
+}
+
+/// What a node is to do for the cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Duty {
+    #[default]
+    Serves,
+    /// Leads nothing, takes no new sessions and no new replicas, until its process ends: the next one, which has another
+    /// number, serves.
+    Drains { life: Timestamp },
+    /// All its replicas go elsewhere.
+    Leaves,
+}
+
+/// What an operator wants of one range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    Leader { on: NodeId },
+    Replica { from: NodeId, to: NodeId },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DutyStatus {
+    pub node: NodeId,
+    pub duty: Duty,
+    /// Sessions that are still open there, as it last said.
+    pub sessions: Option<u64>,
+    /// Why replicas stay on a node that is to leave.
+    pub why_it_stays: Option<String>,
+}
+
+/// One decision about where replicas and leaders should be, or about where ranges end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacementLine {
+    pub wall_ms: u64,
+    /// Who decided.
+    pub node: NodeId,
+    pub range: RangeId,
+    pub action: String,
+    pub why: String,
+    /// What went wrong.
+    pub failure: Option<String>,
 }

@@ -107,6 +107,9 @@ pub enum KvError {
     /// The cluster's version, or this build, does not know the request.
     #[error("not supported: {what}")]
     NotSupported { what: String },
+    /// What an operator asks for cannot be.
+    #[error("{why}")]
+    Refused { why: String },
 }
 
 impl KvError {

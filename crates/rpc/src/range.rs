@@ -439,6 +439,8 @@ pub enum AdminRequest {
     TransferLeader {
         to: NodeId,
     },
+    /// Counts the range; says how large it is and where its middle is.
+    Measure,
     /// A hash over the versions at or above the garbage floor, by this replica, at its applied index.
     Checksum,
 }
@@ -447,5 +449,14 @@ pub enum AdminRequest {
 pub enum AdminReply {
     Descriptors(Vec<RangeDescriptor>),
     Done,
-    Checksum { applied: u64, hash: u64 },
+    Checksum {
+        applied: u64,
+        hash: u64,
+    },
+    /// `middle`: a row at which a cut leaves both sides about as large, if there are two rows.
+    Measured {
+        bytes: u64,
+        versions: u64,
+        middle: Option<Key>,
+    },
 }

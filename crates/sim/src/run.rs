@@ -9,7 +9,7 @@ use env::Knobs;
 
 use crate::cluster::SimCluster;
 use crate::faults::{Fault, FaultNumber, Saboteur};
-use crate::invariant::{Agreement, LogMatching, OneLeader, OneLease, check_tiling, compare_replicas};
+use crate::invariant::{Agreement, LogMatching, OneLeader, OneLease, check_tiling, compare_replicas, gap};
 use crate::report::Counts;
 use crate::rhythm::Rhythm;
 use crate::workload::{Bank, Catalog, Kind, OnCall, OracleWatch, Recorded, Shift};
@@ -75,6 +75,7 @@ fn set_sabotage(name: Option<&'static str>) {
 /// Limits after which something that should have healed has not.
 const FORMATION: Duration = Duration::from_secs(120);
 const HEALING: Duration = Duration::from_secs(120);
+const SETTLING: Duration = Duration::from_secs(20);
 
 /// Leases are over soon, so they are looked at so many times as often.
 const LOOKS_AT_LEASES: u32 = 20;
@@ -258,6 +259,8 @@ impl Run {
         self.audit().await;
         self.look();
         self.check_defects();
+        // Ranges may still be split, one after the other, until none is too large.
+        self.until(SETTLING, || self.cluster.survey().is_some_and(|survey| gap(&survey).is_none())).await;
         if let Some(survey) = self.cluster.survey() {
             check_tiling(&self.world, &survey);
         }
@@ -401,6 +404,14 @@ fn draw_knobs(random: &mut Random) -> Knobs {
     if random.chance(0.7) {
         knobs.lease_spare_ticks = random.between(0, 2);
         knobs.clock_drift_permille = DRIFT_PERMILLE + random.between(0, 400) as u32 * random.below(2) as u32;
+    }
+    if random.chance(0.4) {
+        // Ranges are split all the time, until each is a few rows.
+        knobs.range_bytes_max = random.between(8_000, 80_000);
+    }
+    if random.chance(0.3) {
+        knobs.range_load_max = random.between(20, 200);
+        knobs.range_load_seconds = random.between(1, 5) as usize;
     }
     knobs
 }

@@ -101,7 +101,7 @@ impl From<KvError> for TxnError {
             KvError::KeyExists { key } => TxnError::KeyExists { key },
             KvError::Evaluation { error } => TxnError::Evaluation { error },
             KvError::Corrupt { what } => TxnError::Corrupt { what },
-            KvError::NotSupported { what } => TxnError::NotSupported { what },
+            KvError::NotSupported { what } | KvError::Refused { why: what } => TxnError::NotSupported { what },
             KvError::TooLarge { bytes } => TxnError::NotSupported { what: format!("a row of {bytes} bytes") },
             KvError::TxnCommitted { at } => {
                 TxnError::Corrupt { what: format!("a request of a transaction that is committed at {at}") }

@@ -16,15 +16,28 @@ use crate::{Action, Cycle, Decision};
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Shared {
-    pub(super) async fn carry_out(&self, leading: &Leading, decision: Decision) {
+    pub(super) async fn carry_out(&self, leading: &Leading, decision: Decision) -> KvResult<()> {
         let outcome = self.attempt(leading, &decision).await;
-        let failure = outcome.err().map(|error| error.to_string());
-        if self.remember(&decision, &failure) {
+        let failure = outcome.as_ref().err().map(|error| error.to_string());
+        if self.remember(decision.range, decision.action.to_string(), decision.why.clone(), failure.clone()) {
             match failure {
                 None => tracing::info!(%decision, "placement"),
                 Some(why) => tracing::info!(%decision, why, "placement failed, and will be decided anew"),
             }
         }
+        outcome
+    }
+
+    /// Nodes that are drained or leave take no new sessions for some seconds: until they are told again.
+    pub(super) async fn close_doors(&self, leading: &Leading) {
+        let tell = async |node: NodeId| {
+            if let Ok(ClusterReply::SessionsRefused { open }) =
+                self.ask_node(node, ClusterRequest::RefuseSessions).await
+            {
+                leading.note_sessions(node, open);
+            }
+        };
+        futures::future::join_all(leading.refusing(self.env.now()).into_iter().map(tell)).await;
     }
 
     async fn attempt(&self, leading: &Leading, decision: &Decision) -> KvResult<()> {

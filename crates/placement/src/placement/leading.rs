@@ -1,22 +1,29 @@
 //! What the leader of one term knows.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use env::{Env, Mono};
-use keyspace::{Key, NodeId, SYSTEM_RANGE, Timestamp};
+use keyspace::{Key, NodeId, RangeId, SYSTEM_RANGE, Timestamp};
 use parking_lot::Mutex;
-use rpc::cluster::{ClusterReply, ClusterResponse, IdKind, JoinRequest, NodeInfo, NodeStatus, Survey, WaitEdge};
-use rpc::range::RangeDescriptor;
+use rpc::cluster::{
+    ClusterReply, ClusterResponse, Duty, DutyStatus, IdKind, JoinRequest, NodeInfo, NodeStatus, Survey, WaitEdge, Wish,
+};
+use rpc::range::{RangeDescriptor, ReplicaRole};
 use rpc::{KvError, KvResult, codec};
 
 use super::Shared;
 use crate::directory::{Entry, RANGES};
 use crate::ids::Allocated;
-use crate::registry::NODES;
-use crate::{Cycle, Deadlocks, Decision, Directory, Ids, Registry, SystemRange, plan};
+use crate::registry::{DUTIES, NODES};
+use crate::replicas::why_it_stays;
+use crate::{Action, Cycle, Deadlocks, Decision, Directory, Ids, Limits, Registry, Situation, SystemRange, plan};
 
 /// Time between two searches for deadlocks over nodes.
 pub const DEADLOCK_SEARCH: Duration = Duration::from_millis(500);
+
+/// What an operator moved by hand stays there so long, and a move that cannot be made is given up then.
+const BY_HAND: Duration = Duration::from_secs(600);
 
 /// Ids in one request at most.
 const IDS_MAX: u32 = 1 << 20;
@@ -34,6 +41,47 @@ struct State {
     registry: Registry,
     directory: Directory,
     deadlocks: Deadlocks,
+    /// Replicas that an operator moves, and since when. They are not persisted: with the leader's term they end.
+    wishes: BTreeMap<RangeId, (NodeId, NodeId, Mono)>,
+    /// Ranges that an operator has placed, and when.
+    pinned: BTreeMap<RangeId, Mono>,
+    /// Open sessions of nodes that take no new ones.
+    sessions: BTreeMap<NodeId, u64>,
+}
+
+impl State {
+    /// Plans anew what is known: with `judge`.
+    fn situation<T>(&self, shared: &Shared, judge: impl FnOnce(&Situation<'_>) -> T) -> T {
+        let wishes = self.wishes.iter().map(|(range, (from, to, _))| (*range, (*from, *to))).collect();
+        let pinned: BTreeSet<RangeId> = self.pinned.keys().copied().collect();
+        judge(&Situation {
+            nodes: &self.registry.list(shared.env.now()),
+            duties: &self.registry.duties(),
+            directory: &self.directory,
+            repair_after: shared.env.knobs().repair_after,
+            wishes: &wishes,
+            pinned: &pinned,
+            limits: Limits::default(),
+        })
+    }
+
+    /// Forgets wishes that came true or take too long, and where operators put things long ago.
+    fn tidy(&mut self, now: Mono) {
+        let State { wishes, pinned, directory, .. } = self;
+        wishes.retain(|range, (from, to, since)| {
+            let votes = |node: NodeId| {
+                let Some(entry) = directory.get(*range) else { return false };
+                let mut voters = entry.descriptor.replicas.iter().filter(|replica| replica.role == ReplicaRole::Voter);
+                voters.any(|replica| replica.node == node)
+            };
+            let is_true = votes(*to) && !votes(*from);
+            if is_true {
+                pinned.insert(*range, now);
+            }
+            !is_true && now.since(*since) < BY_HAND
+        });
+        pinned.retain(|_, since| now.since(*since) < BY_HAND);
+    }
 }
 
 impl Leading {
@@ -41,12 +89,24 @@ impl Leading {
         let corrupt =
             |error: codec::DecodeError| KvError::Corrupt { what: format!("the system range's registers: {error}") };
         let ids = Ids::load(|kind| range.number(Ids::register(kind)))?;
-        let registry = Registry::load(range.register(NODES)?, env.knobs().node_expiry, env.now()).map_err(corrupt)?;
+        let mut registry =
+            Registry::load(range.register(NODES)?, env.knobs().node_expiry, env.now()).map_err(corrupt)?;
+        if let Some(duties) = range.register(DUTIES)? {
+            registry.load_duties(duties).map_err(corrupt)?;
+        }
         let mut directory = Directory::default();
         for (_, descriptor) in range.registers(RANGES)? {
             directory.load(descriptor).map_err(corrupt)?;
         }
-        let state = State { ids, registry, directory, deadlocks: Deadlocks::default() };
+        let state = State {
+            ids,
+            registry,
+            directory,
+            deadlocks: Deadlocks::default(),
+            wishes: BTreeMap::new(),
+            pinned: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+        };
         Ok(Leading { term, state: Mutex::new(state), changing: tokio::sync::Mutex::new(()) })
     }
 
@@ -99,13 +159,16 @@ impl Leading {
                 state.registry.join(status.node, &founder(&status.info), now);
             }
             let news = state.registry.heartbeat(&status, now);
-            news.map(|news| news || is_founder)
+            news.map(|news| (news.addresses || is_founder, news.duties))
         };
-        let Some(addresses_are_news) = is_member else {
+        let Some((addresses_are_news, duties_are_news)) = is_member else {
             return Err(KvError::NotSupported { what: format!("{} is not a member of this cluster", status.node) });
         };
         if addresses_are_news {
             self.persist_registry(shared).await?;
+        }
+        if duties_are_news {
+            self.persist_duties(shared).await?;
         }
         let mut changed = Vec::new();
         // What was readable `gc_ttl` ago is below this, as near as the numbers tell the time.
@@ -148,17 +211,119 @@ impl Leading {
         Ok((entry.descriptor.clone(), entry.leader.map(|(_, node)| node)))
     }
 
+    /// Without nodes that have left: they hold nothing and are silent.
     pub fn survey(&self, now: Mono) -> Survey {
         let state = self.state.lock();
-        Survey { nodes: state.registry.list(now), ranges: state.directory.survey() }
+        let duties = state.registry.duties();
+        let mut nodes = state.registry.list(now);
+        let holds_something =
+            |node| state.directory.entries().any(|entry| entry.descriptor.replicas.iter().any(|r| r.node == node));
+        nodes.retain(|info| info.live || duties.get(&info.node) != Some(&Duty::Leaves) || holds_something(info.node));
+        Survey { nodes, ranges: state.directory.survey() }
     }
 
-    pub fn plan(&self, now: Mono, repair_after: Duration) -> Vec<Decision> {
+    pub fn plan(&self, shared: &Shared) -> Vec<Decision> {
+        let mut state = self.state.lock();
+        state.tidy(shared.env.now());
+        state.situation(shared, plan)
+    }
+
+    // ---- what operators decide ----
+
+    pub async fn set_duty(&self, shared: &Shared, node: NodeId, duty: Duty) -> ClusterResponse {
+        let is_news = {
+            let mut state = self.state.lock();
+            state.sessions.remove(&node);
+            state.registry.set_duty(node, duty)
+        };
+        let Some(is_news) = is_news else {
+            return Err(KvError::Refused { why: format!("{node} is not a member of this cluster") });
+        };
+        if is_news {
+            tracing::info!(%node, ?duty, "an operator decided what a node does");
+        }
+        // Also where it is no news: an earlier try may have ended before it was written.
+        self.persist_duties(shared).await?;
+        shared.news.notify_one();
+        Ok(ClusterReply::Done)
+    }
+
+    pub fn duties(&self, shared: &Shared) -> Vec<DutyStatus> {
         let state = self.state.lock();
-        plan(&state.registry.list(now), &state.directory, repair_after)
+        let duties = state.registry.duties().into_iter();
+        let status = |(node, duty): (NodeId, Duty)| DutyStatus {
+            node,
+            duty,
+            sessions: state.sessions.get(&node).copied(),
+            why_it_stays: match duty {
+                Duty::Leaves => state.situation(shared, |situation| why_it_stays(situation, node)),
+                Duty::Serves | Duty::Drains { .. } => None,
+            },
+        };
+        duties.map(status).collect()
     }
 
-    pub fn range(&self, range: keyspace::RangeId) -> Option<Entry> {
+    /// Nodes that are to take no new sessions.
+    pub fn refusing(&self, now: Mono) -> Vec<NodeId> {
+        let state = self.state.lock();
+        let duties = state.registry.duties();
+        state
+            .registry
+            .list(now)
+            .iter()
+            .filter(|info| info.live)
+            .map(|info| info.node)
+            .filter(|node| duties.contains_key(node))
+            .collect()
+    }
+
+    pub fn note_sessions(&self, node: NodeId, open: u64) {
+        self.state.lock().sessions.insert(node, open);
+    }
+
+    /// Takes a wish on, or says why it cannot come true. A leader is moved by the decision that is returned.
+    pub fn wish(&self, now: Mono, range: RangeId, wish: Wish) -> KvResult<Option<Decision>> {
+        let mut state = self.state.lock();
+        let refused = |why: String| KvError::Refused { why };
+        let entry = state.directory.get(range).ok_or_else(|| refused(format!("{range} does not exist")))?;
+        let votes = |node: NodeId| {
+            let mut voters = entry.descriptor.replicas.iter().filter(|replica| replica.role == ReplicaRole::Voter);
+            voters.any(|replica| replica.node == node)
+        };
+        let (_, leader) = entry.leader.ok_or_else(|| refused(format!("nobody is known to lead {range}")))?;
+        let duties = state.registry.duties();
+        let live = state.registry.list(now).into_iter().filter(|info| info.live).map(|info| info.node);
+        let in_use: BTreeSet<NodeId> = live.filter(|node| !duties.contains_key(node)).collect();
+        let must_be_in_use = |node: NodeId| match in_use.contains(&node) {
+            true => Ok(()),
+            false => Err(refused(format!("{node} is no live node in use"))),
+        };
+        match wish {
+            Wish::Leader { on } => {
+                must_be_in_use(on)?;
+                if !votes(on) {
+                    return Err(refused(format!("{on} has no replica of {range} that votes")));
+                }
+                state.pinned.insert(range, now);
+                let why = "an operator moves it".to_owned();
+                let decision = Decision { range, leader, action: Action::TransferLeader { to: on }, why };
+                Ok((leader != on).then_some(decision))
+            }
+            Wish::Replica { from, to } => {
+                must_be_in_use(to)?;
+                match (votes(from), votes(to)) {
+                    (false, true) => return Ok(None),
+                    (false, false) => return Err(refused(format!("{from} has no replica of {range} that votes"))),
+                    (true, true) => return Err(refused(format!("{to} has a replica of {range} already"))),
+                    (true, false) => {}
+                }
+                state.wishes.insert(range, (from, to, now));
+                Ok(None)
+            }
+        }
+    }
+
+    pub fn range(&self, range: RangeId) -> Option<Entry> {
         self.state.lock().directory.get(range).cloned()
     }
 
@@ -189,6 +354,12 @@ impl Leading {
         let _one_at_a_time = self.changing.lock().await;
         let nodes = self.state.lock().registry.encode();
         shared.range.put(self.term, NODES.into(), nodes).await
+    }
+
+    async fn persist_duties(&self, shared: &Shared) -> KvResult<()> {
+        let _one_at_a_time = self.changing.lock().await;
+        let duties = self.state.lock().registry.encode_duties();
+        shared.range.put(self.term, DUTIES.into(), duties).await
     }
 
     async fn persist_descriptors(&self, shared: &Shared, changed: Vec<RangeDescriptor>) -> KvResult<()> {

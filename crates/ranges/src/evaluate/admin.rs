@@ -9,7 +9,7 @@ use crate::command::Body;
 use crate::consensus::MemberStep;
 use crate::log_loop::Input;
 use crate::proposal::Held;
-use crate::state;
+use crate::{size, state};
 
 pub async fn admin(request: &Evaluation<'_>, admin: AdminRequest) -> KvResult<AdminReply> {
     match admin {
@@ -24,6 +24,10 @@ pub async fn admin(request: &Evaluation<'_>, admin: AdminRequest) -> KvResult<Ad
             let Some(voter) = voter else { return Err(refused(request, "no voter of it is on that node")) };
             request.shared.send(Input::Transfer { range: request.replica.range, to: voter.replica })?;
             Ok(AdminReply::Done)
+        }
+        AdminRequest::Measure => {
+            let mvcc::Measured { bytes, versions, middle } = size::measure(request).await?;
+            Ok(AdminReply::Measured { bytes, versions, middle })
         }
         AdminRequest::Checksum => checksum(request),
     }

@@ -28,7 +28,9 @@ use std::time::Duration;
 
 use env::{buggify, hesitate, moment, probe};
 use keyspace::{Epoch, Key, NodeId, Span, TxnId};
-use rpc::range::{RangeBody, RangeDescriptor, RangeReply, RangeRequest, RangeResponse};
+use rpc::range::{
+    CommitRequest, PrewriteRequest, RangeBody, RangeDescriptor, RangeReply, RangeRequest, RangeResponse, ReadOp,
+};
 use rpc::{KvError, KvResult};
 use storage::Batch;
 use tokio::sync::oneshot;
@@ -54,7 +56,27 @@ pub async fn handle(store: &Store, from: NodeId, request: RangeRequest) -> Range
         },
         other => other,
     };
+    note_load(&request, &body);
     Box::pin(request.answer(body)).await
+}
+
+/// What clients ask for; recovery and administration are not theirs.
+fn note_load(request: &Evaluation<'_>, body: &RangeBody) {
+    let (env, load) = (&request.shared.env, &request.replica.load);
+    match body {
+        RangeBody::Read(read) => {
+            for op in &read.reads {
+                match op {
+                    ReadOp::Get { key, .. } => load.note_key(env, key),
+                    ReadOp::Scan(scan) => load.note_span(env, &scan.span),
+                }
+            }
+        }
+        RangeBody::CommitOneRange(CommitRequest { writes }) | RangeBody::Prewrite(PrewriteRequest { writes, .. }) => {
+            writes.mutations.iter().for_each(|mutation| load.note_key(env, &mutation.key));
+        }
+        _ => {}
+    }
 }
 
 /// One request under way.

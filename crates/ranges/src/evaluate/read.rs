@@ -61,6 +61,7 @@ pub fn at_once(request: &Evaluation<'_>, read: &ReadRequest) -> Option<KvResult<
     if !is_certain || !leadership.holds(&ticket) {
         return None;
     }
+    replica.load.note_key(&request.shared.env, key);
     let rows = version
         .map(|version| KeyValue { key: key.clone(), value: version.value, at: version.at })
         .into_iter()

@@ -20,6 +20,7 @@ use crate::command::{Body, Command, RegisterChange};
 use crate::consensus::{Committed, Content, Defect, MemberChange, begin_log};
 use crate::intents::IntentHead;
 use crate::proposal::Completion;
+use crate::size::{COUNTED, Counted};
 use crate::state::{self, Applied, INITIAL_INDEX, INITIAL_TERM, Identity, Members};
 
 /// What application brings about outside the engine, in the order of the entries.
@@ -308,6 +309,12 @@ fn apply_register(
     batch: &mut Batch,
 ) -> Result<(), Defect> {
     let range = peer.replica.range;
+    if name == COUNTED
+        && let RegisterChange::Put(value) = &change
+    {
+        let counted = Counted::decode(value.clone()).map_err(|error| Defect::Unreadable(error.to_string()))?;
+        counted.add_to(&mut peer.applied);
+    }
     let value = match change {
         RegisterChange::Put(value) => value,
         RegisterChange::Maximum(value) => {
@@ -389,7 +396,7 @@ fn apply_split(
     let place = left.replicas.iter().position(|replica| replica.replica == peer.replica.id);
     peer.identity.descriptor.span.end = at;
     peer.identity.descriptor.epoch.span += 1;
-    // Half of the size each: nobody counts it, and the truth shows as both sides grow.
+    // Half of the size each, until whoever leads them has counted (`size.rs`).
     peer.applied.bytes /= 2;
     peer.applied.versions /= 2;
     state::put_identity(&mut changes.batch, &peer.identity);

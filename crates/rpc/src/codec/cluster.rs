@@ -19,6 +19,11 @@ wire_enum!(ClusterRequest {
     13 => Waits,
     14 => Sessions { question },
     15 => MayHoldLocks { txn },
+    16 => SetDuty { node, duty },
+    17 => Move { range, wish },
+    18 => Duties,
+    19 => PlacementLog,
+    20 => RefuseSessions,
 });
 wire_enum!(ClusterReply {
     1 => Timestamps(reply),
@@ -33,6 +38,9 @@ wire_enum!(ClusterReply {
     10 => WaitBroken { stood },
     11 => Sessions { answer },
     12 => MayHoldLocks { may },
+    13 => Duties { duties },
+    14 => PlacementLog { lines },
+    15 => SessionsRefused { open },
 });
 
 wire_struct!(TimestampReply { first, count, catalog, unsettled });
@@ -50,3 +58,14 @@ wire_struct!(ReplicaStatus { descriptor, replica, is_leader, term, applied, size
 wire_struct!(Survey { nodes, ranges });
 wire_struct!(RangeSurvey { descriptor, leader, size_bytes, keys });
 wire_struct!(WaitEdge { waiter, holder, range, wait, wanted });
+wire_enum!(Duty {
+    1 => Serves,
+    2 => Drains { life },
+    3 => Leaves,
+});
+wire_enum!(Wish {
+    1 => Leader { on },
+    2 => Replica { from, to },
+});
+wire_struct!(DutyStatus { node, duty, sessions, why_it_stays });
+wire_struct!(PlacementLine { wall_ms, node, range, action, why, failure });

@@ -26,4 +26,5 @@ wire_enum!(KvError {
     20 => Corrupt { what },
     21 => Stopping { why },
     22 => NotSupported { what },
+    23 => Refused { why },
 });

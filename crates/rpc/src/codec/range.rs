@@ -112,9 +112,11 @@ wire_enum!(AdminRequest {
     3 => ChangeReplicas { add, remove },
     4 => TransferLeader { to },
     5 => Checksum,
+    6 => Measure,
 });
 wire_enum!(AdminReply {
     1 => Descriptors(descriptors),
     2 => Done,
     3 => Checksum { applied, hash },
+    4 => Measured { bytes, versions, middle },
 });

@@ -14,4 +14,4 @@ pub use one_leader::OneLeader;
 pub use one_lease::OneLease;
 pub use one_vote::OneVote;
 pub use replicas_equal::{Agreement, compare_replicas};
-pub use tiling::check_tiling;
+pub use tiling::{check_tiling, gap};

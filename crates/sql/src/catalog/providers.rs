@@ -54,6 +54,17 @@ pub trait ClusterView: Send + Sync {
         false
     }
 
+    /// What nodes decided about where ranges end, lie and are led; oldest first.
+    fn placement_log(&self) -> BoxFuture<'_, SqlResult<Vec<PlacementRow>>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// Does what an operator asks for, or begins it; a sentence that says so.
+    fn operate(&self, operation: Operation) -> BoxFuture<'_, SqlResult<String>> {
+        let _ = operation;
+        Box::pin(std::future::ready(Err(SqlError::not_supported("the operation of a cluster"))))
+    }
+
     /// About how many bytes are stored under a storage id, as far as this node has heard; no message is sent.
     fn stored_bytes(&self, storage: TableId) -> u64 {
         let _ = storage;
@@ -71,6 +82,33 @@ pub struct NodeRow {
     pub silent_ms: u64,
     pub replicas: u64,
     pub leaders: u64,
+    /// `live`, `dead`, `draining`, `drained`, `leaving`, `decommissioned`.
+    pub state: &'static str,
+    /// What a node that is drained or leaves still has to do, or why it cannot.
+    pub remaining: Option<String>,
+}
+
+/// What an operator asks for (`CALL cairn.…`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    SplitRange { range: u64 },
+    MoveLeader { range: u64, node: u64 },
+    MoveReplica { range: u64, from: u64, to: u64 },
+    DrainNode { node: u64 },
+    UndrainNode { node: u64 },
+    DecommissionNode { node: u64 },
+    RecommissionNode { node: u64 },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacementRow {
+    /// Microseconds of UTC since 2000-01-01.
+    pub decided: i64,
+    pub decided_by: u64,
+    pub range: u64,
+    pub action: String,
+    pub reason: String,
+    pub failure: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use env::{Budget, Env};
+use env::{Budget, Env, Mono};
 use keyspace::{NodeId, Timestamp};
+use parking_lot::Mutex;
 use txn::TxnClient;
 
 use super::notify::{Channels, Ear};
@@ -42,6 +44,8 @@ pub struct Server {
     pub(crate) table_locks: TableLocks,
     /// What virtual tables show of the cluster; registered by `node` once it is there.
     views: OnceLock<Views>,
+    /// Until then no session begins: the node is drained.
+    refusing_until: Mutex<Option<Mono>>,
 }
 
 /// A client's StartupMessage, after authentication.
@@ -72,11 +76,16 @@ impl Server {
             views: OnceLock::new(),
             texts: Texts::new(),
             channels: Channels::default(),
+            refusing_until: Mutex::default(),
         })
     }
 
     /// 28000: there is no such role; 3D000: no such database; 22023 and others: a setting that cannot be.
     pub async fn connect(self: &Arc<Server>, startup: Startup) -> SqlResult<Session> {
+        if self.is_refusing() {
+            return Err(fatal(SqlError::new("57P03", "the node is being drained"))
+                .with_hint("Connect to another node of the cluster."));
+        }
         let stamp = self.config.txn.oracle().fresh().await?;
         let catalog = self.catalogs.at(stamp, None).await?;
         let (user, database) = identify(&catalog, &startup).map_err(fatal)?;
@@ -101,6 +110,16 @@ impl Server {
             ear: Ear::new(),
             spent: Spent::default(),
         })
+    }
+
+    /// Takes no new sessions for that long; those that are open go on. Says how many they are.
+    pub fn refuse_sessions(&self, time: Duration) -> usize {
+        *self.refusing_until.lock() = Some(self.config.env.now() + time);
+        self.session_count()
+    }
+
+    pub fn is_refusing(&self) -> bool {
+        self.refusing_until.lock().is_some_and(|until| self.config.env.now() < until)
     }
 
     /// Says where `cairn.nodes` and `cairn.ranges` come from. Once, before the first session.

@@ -1,6 +1,6 @@
 //! The schema `cairn`: the cluster as SQL sees it.
 
-use expr::{Oid, Row};
+use expr::{Datum, Oid, Row};
 use keyspace::{Key, TableId, encoding};
 
 use super::row::{Equal, row};
@@ -12,6 +12,7 @@ pub(super) async fn rows(cx: &VirtualContext<'_>, equal: &Equal<'_>) -> SqlResul
     match equal.relation.table.name.as_str() {
         "nodes" => nodes(cx, equal).await,
         "ranges" => ranges(cx, equal).await,
+        "placement_log" => placement_log(cx, equal).await,
         "transactions" => locks::transactions(cx, equal).await,
         "locks" => locks::locks(cx, equal).await,
         "settings" => Ok(settings(cx, equal)),
@@ -31,6 +32,8 @@ async fn nodes(cx: &VirtualContext<'_>, equal: &Equal<'_>) -> SqlResult<Vec<Row>
             silent_ms: node.silent_ms as i64,
             replicas: node.replicas as i64,
             leaders: node.leaders as i64,
+            state: node.state,
+            remaining: node.remaining,
         }
     });
     Ok(nodes.collect())
@@ -54,6 +57,21 @@ async fn ranges(cx: &VirtualContext<'_>, equal: &Equal<'_>) -> SqlResult<Vec<Row
         }
     });
     Ok(ranges.collect())
+}
+
+async fn placement_log(cx: &VirtualContext<'_>, equal: &Equal<'_>) -> SqlResult<Vec<Row>> {
+    let Some(cluster) = &cx.views.cluster else { return Ok(Vec::new()) };
+    let lines = cluster.placement_log().await?.into_iter().map(|line| {
+        row! { equal.relation;
+            decided: Datum::TimestampTz(line.decided),
+            decided_by: line.decided_by as i64,
+            range_id: line.range as i64,
+            action: line.action,
+            reason: line.reason,
+            failure: line.failure,
+        }
+    });
+    Ok(lines.collect())
 }
 
 /// The table of any database whose rows a range begins with.

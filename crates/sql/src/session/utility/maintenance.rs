@@ -78,7 +78,6 @@ impl Session {
             }
             Utility::SetTransactionSnapshot(_) => Err(SqlError::not_supported("SET TRANSACTION SNAPSHOT")),
             Utility::Do { .. } => Err(SqlError::not_supported("DO")),
-            Utility::Call { .. } => Err(SqlError::not_supported("CALL")),
             Utility::SecurityLabel { .. } => {
                 Err(SqlError::new("22023", "no security label providers have been loaded"))
             }
@@ -86,7 +85,7 @@ impl Session {
         }
     }
 
-    fn forbid_block_here(&self, what: &str, place: Place) -> SqlResult<()> {
+    pub(super) fn forbid_block_here(&self, what: &str, place: Place) -> SqlResult<()> {
         if !place.alone && self.block.is_none() {
             return Err(SqlError::new("25001", format!("{what} cannot run inside a transaction block")));
         }

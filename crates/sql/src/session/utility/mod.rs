@@ -1,5 +1,6 @@
 //! Statements that are not planned: transaction control, settings, cursors, COPY, maintenance.
 
+mod call;
 mod cursor;
 mod discard;
 mod maintenance;
@@ -67,6 +68,7 @@ impl Session {
                 self.set_characteristics(modes);
                 done("SET")
             }
+            Utility::Call { name, args } => self.call(name, args, prepared, place, limit).await,
             // Constraints are checked at the end of their statement, which a later check would find to hold as well.
             Utility::SetConstraints { .. } => done("SET CONSTRAINTS"),
             Utility::Set(variable) => {

@@ -82,7 +82,7 @@ impl Session {
 }
 
 /// `VALUES (CAST(arg AS type), …)`.
-fn values_query(args: &[Expr], types: &[Oid]) -> Query {
+pub(super) fn values_query(args: &[Expr], types: &[Oid]) -> Query {
     let cast = |(arg, ty): (&Expr, &Oid)| {
         let name = expr::types::by_oid(*ty).map_or("unknown", |entry| entry.name);
         let ty = TypeName {
