@@ -84,7 +84,10 @@ impl ClusterSight {
 
     /// The last node in use stays so.
     async fn others_must_serve(&self, node: NodeId) -> SqlResult<()> {
-        let (survey, duties) = (self.survey().await?, self.duties().await);
+        let survey = self.survey().await?;
+        let ClusterReply::Duties { duties } = self.ask(ClusterRequest::Duties).await? else {
+            return Err(SqlError::new("XX000", "the leader of the system range gave an answer of another kind"));
+        };
         let is_in_use = |other: NodeId| !duties.iter().any(|duty| duty.node == other);
         if survey.nodes.iter().any(|info| info.live && info.node != node && is_in_use(info.node)) {
             return Ok(());

@@ -180,7 +180,11 @@ impl Shared {
     async fn take_wish(&self, range: RangeId, wish: Wish) -> ClusterResponse {
         let leading = self.must_lead()?;
         if let Some(decision) = leading.wish(self.env.now(), range, wish)? {
-            self.carry_out(&leading, decision).await?;
+            // Where the range's own leader is to be looked for again, the asker must not take it for a word about the system range.
+            self.carry_out(&leading, decision).await.map_err(|error| match error.is_routing() {
+                true => KvError::Unavailable { range, why: error.to_string() },
+                false => error,
+            })?;
         }
         self.news.notify_one();
         Ok(ClusterReply::Done)

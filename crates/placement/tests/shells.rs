@@ -171,7 +171,7 @@ impl Cluster {
             let (replica, end) = (Arc::new(replica), Arc::new(End { node: NodeId(node), wires: wires.clone() }));
             let neighbours = Neighbours::default();
             neighbours.learn(&(1..=nodes).map(info).collect::<Vec<_>>());
-            let placement = Placement::new(env.clone(), 7, node, replica.clone(), end.clone(), neighbours);
+            let placement = Placement::new(env.clone(), 7, NodeId(node), replica.clone(), end.clone(), neighbours);
             wires.0.lock().insert(NodeId(node), placement.clone());
             placement.start();
             cluster.replicas.push(replica);
