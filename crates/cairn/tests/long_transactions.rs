@@ -94,7 +94,7 @@ fn peak<T>(node: &Node, work: impl FnOnce() -> T) -> (T, u64, u64) {
 }
 
 /// MiB that a node may take beyond what it has, for one transaction of a million rows (docs/isolation.md).
-const BUDGET_MIB: u64 = 768;
+const BUDGET_MIB: u64 = 1_280;
 
 #[test]
 #[ignore = "takes long in a debug build: scripts/hostile"]

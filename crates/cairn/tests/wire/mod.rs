@@ -100,11 +100,11 @@ impl Wire {
                 Some((b'E', body)) => said.errors.push((field(&body, b'C'), field(&body, b'M'))),
                 Some((b'D', body)) => {
                     said.rows += 1;
-                    if said.rows == 1 {
-                        let value = body.get(6..).unwrap_or_default();
-                        let length = i32::from_be_bytes([body[2], body[3], body[4], body[5]]);
-                        let length = usize::try_from(length).unwrap_or(0);
-                        said.first = Some(String::from_utf8_lossy(&value[..length]).into_owned());
+                    if said.rows == 1
+                        && let Some(length) = body.get(2..).and_then(|rest| rest.first_chunk::<4>())
+                    {
+                        let length = usize::try_from(i32::from_be_bytes(*length)).unwrap_or(0);
+                        said.first = Some(String::from_utf8_lossy(&body[6..6 + length]).into_owned());
                     }
                 }
                 Some(_) => {}
