@@ -29,6 +29,9 @@ pub struct Arguments {
     /// Form a new cluster together with all nodes in --join, which are started with the same list
     #[arg(long, env = "CAIRN_EXPECT", value_name = "NODES")]
     expect: Option<usize>,
+    /// How long to look for the cluster before giving up [default: 60]
+    #[arg(long, env = "CAIRN_JOIN_TIMEOUT", value_name = "SECONDS")]
+    join_timeout: Option<u64>,
     /// Where to listen for PostgreSQL clients [default: 127.0.0.1:15432]
     #[arg(long, env = "CAIRN_SQL_ADDR", value_name = "HOST:PORT")]
     sql_addr: Option<String>,
@@ -54,12 +57,18 @@ pub struct Arguments {
     /// assumes nothing [default: on]
     #[arg(long, env = "CAIRN_LEADER_LEASE", value_name = "on|off")]
     leader_lease: Option<Switch>,
+    /// Time a client has from its first byte to its session [default: 60]
+    #[arg(long, env = "CAIRN_AUTHENTICATION_TIMEOUT", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=600))]
+    authentication_timeout: Option<u64>,
     /// A TOML file with the same settings: data = "…", join = ["…"], sql-addr = "…"
     #[arg(long, env = "CAIRN_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// For tests: split each new table into this many ranges
     #[arg(long, env = "CAIRN_SPLIT_NEW_TABLES", hide = true)]
     split_new_tables: Option<u32>,
+    /// For tests: keep old versions for so many milliseconds
+    #[arg(long, env = "CAIRN_GC_TTL_MS", hide = true)]
+    gc_ttl_ms: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum, Deserialize)]
@@ -85,6 +94,8 @@ struct File {
     #[serde(default)]
     insecure: bool,
     leader_lease: Option<Switch>,
+    authentication_timeout: Option<u64>,
+    join_timeout: Option<u64>,
 }
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -108,9 +119,17 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         advertise_sql: arguments.advertise_sql.or(file.advertise_sql),
         advertise_rpc: arguments.advertise_rpc.or(file.advertise_rpc),
         advertise_http: arguments.advertise_http.or(file.advertise_http),
+        authentication_timeout: (arguments.authentication_timeout.or(file.authentication_timeout))
+            .map_or(defaults.authentication_timeout, Duration::from_secs),
     };
     let formation = Formation::from_flags(join, arguments.expect.or(file.expect)).map_err(Failure::new)?;
-    let config = NodeConfig { formation, version: env!("CARGO_PKG_VERSION").to_owned(), ..NodeConfig::default() };
+    let defaults = NodeConfig::default();
+    let config = NodeConfig {
+        formation,
+        join_timeout: (arguments.join_timeout.or(file.join_timeout)).map_or(defaults.join_timeout, Duration::from_secs),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..defaults
+    };
     let mut knobs = Knobs::default();
     if let Some(ranges) = arguments.split_new_tables {
         knobs.split_new_tables = ranges.max(1);
@@ -118,7 +137,11 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     if let Some(switch) = arguments.leader_lease.or(file.leader_lease) {
         knobs.leader_lease = switch == Switch::On;
     }
+    if let Some(ttl) = arguments.gc_ttl_ms {
+        knobs.gc_ttl = Duration::from_millis(ttl);
+    }
     let insecure = arguments.insecure || file.insecure;
+    raise_file_limit();
     // Deep expressions are bound and evaluated recursively.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(8 << 20).build()?;
     runtime.block_on(serve(&data, listeners, config, knobs, insecure))
@@ -175,6 +198,29 @@ fn read_file(path: &Path) -> Result<File, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))?;
     toml::from_str(&text).map_err(|error| Failure::new(format!("{}: {}", path.display(), error.message())))
+}
+
+/// Files and sockets of a node: what RocksDB keeps open, and what clients may open. Below that a crowd of clients could leave the disk
+/// without a file to write to, and a failed write ends the node.
+const FILES_MIN: u64 = 4_096;
+
+/// The soft limit is often a thousand, for programs that use `select`.
+fn raise_file_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid rlimit that the call fills in, and the next one reads.
+    let known = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0;
+    let wanted = libc::rlimit { rlim_cur: limit.rlim_max.min(1 << 16), ..limit };
+    if known && limit.rlim_cur < wanted.rlim_cur {
+        // SAFETY: as above.
+        let raised = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const wanted) } == 0;
+        limit.rlim_cur = if raised { wanted.rlim_cur } else { limit.rlim_cur };
+    }
+    if limit.rlim_cur < FILES_MIN {
+        tracing::warn!(
+            limit = limit.rlim_cur,
+            "few files may be open: raise the limit (ulimit -n) to {FILES_MIN} or more"
+        );
+    }
 }
 
 fn check_address(address: &str) -> Result<(), Failure> {

@@ -9,16 +9,24 @@
 //!
 //! Everything is answered from what the node holds in memory, without asking another node: these pages
 //! must work best when the cluster does not. The web console will live here too.
+//! At most [`CONNECTIONS`] are open: the next one closes the oldest, so that a crowd that says nothing keeps nobody out.
 
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::Listener;
+use env::{Place, Places};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+pub const CONNECTIONS: usize = 100;
 
 /// What the node knows. None of it may wait.
 pub trait Source: Send + Sync + 'static {
@@ -39,10 +47,59 @@ pub async fn serve<L>(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()>
 where
-    L: axum::serve::Listener,
+    L: Listener,
     L::Addr: std::fmt::Debug,
 {
+    let listener = Bounded { listener, places: Places::new(CONNECTIONS) };
     axum::serve(listener, router(source)).with_graceful_shutdown(shutdown).await
+}
+
+struct Bounded<L> {
+    listener: L,
+    places: Places,
+}
+
+impl<L: Listener> Listener for Bounded<L> {
+    type Io = Placed<L::Io>;
+    type Addr = L::Addr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        let (io, address) = self.listener.accept().await;
+        (Placed { io, place: self.places.take() }, address)
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A connection that ends when its place goes to another one.
+struct Placed<IO> {
+    io: IO,
+    place: Place,
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Placed<IO> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if Pin::new(&mut self.place).poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        Pin::new(&mut self.io).poll_read(cx, buffer)
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for Placed<IO> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, data)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
 }
 
 fn router(source: Arc<dyn Source>) -> Router {

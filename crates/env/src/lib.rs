@@ -7,14 +7,15 @@
 //!
 //! Also here, because every crate needs them and they depend on nothing: [`Knobs`] (constants that a
 //! simulation seed may change), [`probe!`] (coverage marks), [`buggify!`] and [`moment!`] (where a simulation makes the
-//! rare common), [`sabotage`] (guards that a simulation may take away), [`Budget`] (memory accounting) and [`Metrics`]
-//! (the registry behind `/metrics`).
+//! rare common), [`sabotage`] (guards that a simulation may take away), [`Budget`] (memory accounting), [`Places`] (for
+//! connections that nobody knows yet) and [`Metrics`] (the registry behind `/metrics`).
 
 mod budget;
 mod buggify;
 mod knobs;
 mod metrics;
 mod os;
+mod places;
 mod probe;
 mod sabotage;
 
@@ -23,6 +24,7 @@ pub use buggify::{BUGGIFIED, BuggifyPlace, MOMENTS, MomentPlace, buggified, mome
 pub use knobs::Knobs;
 pub use metrics::{Counter, Gauge, Histogram, Metrics};
 pub use os::Os;
+pub use places::{Place, Places};
 pub use probe::{PROBES, ProbePlace, probe_hits, sabotage_reached};
 pub use sabotage::sabotage;
 #[cfg(feature = "sabotage")]

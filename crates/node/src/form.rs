@@ -23,6 +23,8 @@ use storage::{Identity, Member};
 use crate::{Formation, Home, NodeConfig, NodeError};
 
 const PAUSE: Duration = Duration::from_millis(200);
+/// Time that neighbours have to say who they are before a node goes on without their word.
+const LOOK_AROUND: Duration = Duration::from_secs(1);
 /// Between two lines of the log that say the same.
 const TELL_AGAIN: Duration = Duration::from_secs(10);
 
@@ -82,6 +84,46 @@ pub async fn find_place(
         settle(home, &place)?;
     }
     Ok(place)
+}
+
+/// Refuses the directory of another node: one that belongs to another cluster than the addresses to join, and a copy of one whose
+/// node runs already. `known`: the nodes that the directory remembers. Who does not answer at once proves nothing.
+///
+/// Two processes that are the same node would vote twice, so this is looked at before anything starts; it is a help against
+/// mistakes, not a proof.
+pub async fn check_directory(
+    config: &NodeConfig,
+    env: &Env,
+    home: &dyn Home,
+    known: &[NodeInfo],
+    transport: &Arc<dyn Transport>,
+) -> Result<(), NodeError> {
+    let Some(Member { cluster, node }) = home.identity().and_then(|identity| identity.member) else { return Ok(()) };
+    let ours = NodeId(node);
+    let seeker = Seeker { config, env, transport, token: 0 };
+    let asked = match &config.formation {
+        Formation::Alone => &[][..],
+        Formation::Join(addresses) | Formation::Together(addresses) => addresses.as_slice(),
+    };
+    let own_places = known.iter().filter(|info| info.node == ours).map(|info| &info.rpc_address);
+    let mut addresses: Vec<&String> = asked.iter().chain(own_places).filter(|address| !seeker.is_us(address)).collect();
+    addresses.sort();
+    addresses.dedup();
+    let answers = addresses.iter().map(|address| env.timeout(LOOK_AROUND, seeker.who_is(address)));
+    for (address, answer) in addresses.iter().zip(futures::future::join_all(answers).await) {
+        let Some(Some((theirs, name))) = answer else { continue };
+        if theirs == cluster && name == Some(ours) {
+            return Err(NodeError::Config(format!(
+                "the data directory is a copy: its node, {ours} of cluster {cluster:x}, runs at {address}; give a new node an empty directory"
+            )));
+        }
+        if theirs != cluster && asked.contains(address) {
+            return Err(NodeError::Config(format!(
+                "the data directory belongs to {ours} of cluster {cluster:x}, and {address} of --join to cluster {theirs:x}; give an empty directory to join that one, or leave --join out"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Writes down which node of which cluster this is.
@@ -217,6 +259,19 @@ impl Seeker<'_> {
             Some(Ok(Err(error))) => Neighbour::Silent(format!("{address}: {error}")),
             Some(Err(error)) => Neighbour::Silent(error.to_string()),
             None => Neighbour::Silent(format!("{address} did not answer in time")),
+        }
+    }
+
+    /// The cluster and the node at an address, if somebody says so.
+    async fn who_is(&self, address: &str) -> Option<(u64, Option<NodeId>)> {
+        let request = ClusterRequest::Hello {
+            cluster: None,
+            protocol: u32::from(codec::VERSION),
+            address: self.config.addresses.rpc.clone(),
+        };
+        match self.transport.ask(address, request).await {
+            Ok(Ok(ClusterReply::Hello { cluster: Some(cluster), node, .. })) => Some((cluster, node)),
+            _ => None,
         }
     }
 

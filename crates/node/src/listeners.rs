@@ -14,6 +14,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_stream::wrappers::TcpListenerStream;
 
+use crate::form;
+use crate::heartbeat::load_neighbours;
 use crate::{Addresses, Node, NodeConfig, NodeError, RocksHome};
 
 /// Where to listen, `host:port` each, and how others reach that where it differs.
@@ -25,6 +27,8 @@ pub struct ListenersConfig {
     pub advertise_rpc: Option<String>,
     pub advertise_sql: Option<String>,
     pub advertise_http: Option<String>,
+    /// From the first byte of a client to its session.
+    pub authentication_timeout: Duration,
 }
 
 impl Default for ListenersConfig {
@@ -36,6 +40,7 @@ impl Default for ListenersConfig {
             advertise_rpc: None,
             advertise_sql: None,
             advertise_http: None,
+            authentication_timeout: Limits::default().authentication,
         }
     }
 }
@@ -47,6 +52,7 @@ pub struct Listeners {
     http: TcpListener,
     addresses: Addresses,
     is_loopback: bool,
+    authentication_timeout: Duration,
 }
 
 /// A node with its sockets.
@@ -76,7 +82,7 @@ impl Listeners {
         let on_loopback =
             |listener: &TcpListener| listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
         let is_loopback = on_loopback(&rpc) && on_loopback(&sql) && on_loopback(&http);
-        Ok(Listeners { rpc, sql, http, addresses, is_loopback })
+        Ok(Listeners { rpc, sql, http, addresses, is_loopback, authentication_timeout: config.authentication_timeout })
     }
 
     /// As others reach them.
@@ -92,7 +98,7 @@ impl Listeners {
     /// Opens the store in `data` and starts a node on it. The addresses in `config` are replaced by those
     /// that are listened on. Health and metrics are answered from the beginning, SQL when the node is ready.
     pub async fn start(self, data: &Path, config: NodeConfig, env: Env) -> Result<Process, NodeError> {
-        let Listeners { rpc, sql, http, addresses, is_loopback: _ } = self;
+        let Listeners { rpc, sql, http, addresses, is_loopback: _, authentication_timeout } = self;
         let listening = watch::Sender::new(true);
         let page = Arc::new(Page { env: env.clone(), node: OnceLock::new() });
         let closed = closed(&listening);
@@ -125,10 +131,12 @@ impl Listeners {
         let config = NodeConfig { addresses, ..config };
         let home = Arc::new(RocksHome(engine.clone()));
         let transport: Arc<dyn Transport> = Arc::new(network);
+        form::check_directory(&config, &env, &*home, &load_neighbours(&engine)?, &transport).await?;
         let node = Node::start(config, env.clone(), Arc::new(engine), home, transport).await?;
         let first = page.node.set(node.clone()).is_ok();
         assert!(first, "a process starts one node");
-        let front = Front::new(env.clone(), node.sql().clone(), Limits::default());
+        let limits = Limits { authentication: authentication_timeout, ..Limits::default() };
+        let front = Front::new(env.clone(), node.sql().clone(), limits);
         env.spawn("sql", accept_clients(sql, node.clone(), front.clone(), listening.subscribe()));
         Ok(Process { node, front, listening })
     }

@@ -76,8 +76,15 @@ where
                     return self.die(SqlError::new(violation.state, violation.message)).await;
                 }
             };
+            let is_query = frame.kind == b'Q';
             let next = match frontend::decode(frame) {
                 Ok(message) => self.handle(message).await,
+                // No Sync follows a simple query.
+                Err(violation) if violation.state == "22021" && is_query && !self.skipping => {
+                    self.session.fail().await;
+                    self.fail_simple(SqlError::new(violation.state, violation.message));
+                    self.sync().await
+                }
                 Err(violation) if violation.state == "22021" => {
                     self.fail(SqlError::new(violation.state, violation.message)).await
                 }

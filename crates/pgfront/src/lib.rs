@@ -30,7 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use env::Env;
+use env::{Env, Places};
 use sql::session::Server;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -39,8 +39,10 @@ use crate::cancel::Cancels;
 /// Limits of the wire; the defaults are PostgreSQL's where it has one.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Connections at once; the next one gets 53300.
-    pub connections: usize,
+    /// Sessions at once; the next one gets 53300.
+    pub sessions: usize,
+    /// Connections without a session yet; beyond that the oldest is closed.
+    pub newcomers: usize,
     /// Everything before the session is up.
     pub authentication: Duration,
     /// Bytes of one message, and of what a client may send ahead while a statement runs.
@@ -49,7 +51,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { connections: 500, authentication: Duration::from_secs(60), message_bytes: (1 << 30) - 1 }
+        Limits {
+            sessions: 500,
+            newcomers: 1_000,
+            authentication: Duration::from_secs(60),
+            message_bytes: (1 << 30) - 1,
+        }
     }
 }
 
@@ -59,12 +66,23 @@ pub struct Front {
     server: Arc<Server>,
     limits: Limits,
     cancels: Cancels,
+    newcomers: Places,
     connections: AtomicUsize,
+    sessions: AtomicUsize,
 }
 
 impl Front {
     pub fn new(env: Env, server: Arc<Server>, limits: Limits) -> Arc<Front> {
-        Arc::new(Front { env, server, limits, cancels: Cancels::default(), connections: AtomicUsize::new(0) })
+        let newcomers = Places::new(limits.newcomers);
+        Arc::new(Front {
+            env,
+            server,
+            limits,
+            cancels: Cancels::default(),
+            newcomers,
+            connections: AtomicUsize::default(),
+            sessions: AtomicUsize::default(),
+        })
     }
 
     /// Serves one connection to its end. Errors of the connection are the client's business: they are told to it where
@@ -73,7 +91,7 @@ impl Front {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let _place = Place::take(self);
+        let _counted = Counted::among(&self.connections);
         startup::serve(self, stream, client_address).await;
     }
 
@@ -88,18 +106,25 @@ impl Front {
     }
 }
 
-/// A connection's place in the count.
-struct Place<'a>(&'a Front);
+/// One of a count, until it is dropped.
+pub(crate) struct Counted<'a>(&'a AtomicUsize);
 
-impl Place<'_> {
-    fn take(front: &Front) -> Place<'_> {
-        front.connections.fetch_add(1, Ordering::Relaxed);
-        Place(front)
+impl Counted<'_> {
+    fn among(count: &AtomicUsize) -> Counted<'_> {
+        count.fetch_add(1, Ordering::Relaxed);
+        Counted(count)
+    }
+
+    /// Nobody, if there are as many already.
+    fn among_at_most(count: &AtomicUsize, max: usize) -> Option<Counted<'_>> {
+        let counted = Counted(count);
+        // Dropped where there is no room: what was added is taken away again.
+        (count.fetch_add(1, Ordering::Relaxed) < max).then_some(counted)
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -11,10 +11,10 @@ use sql::session::{Session, Startup};
 use sql::{Severity, SqlError, SqlResult};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::Front;
 use crate::backend;
 use crate::connection;
 use crate::wire::{Wire, WireError};
+use crate::{Counted, Front};
 
 const CANCEL: u32 = 1234 << 16 | 5678;
 const SSL: u32 = 1234 << 16 | 5679;
@@ -25,8 +25,14 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let wire = Wire::new(stream, front.limits.message_bytes);
-    let started = front.env.timeout(front.limits.authentication, start(front, &wire, client_address)).await;
-    let Some(Ok(Some((session, mut greeting)))) = started else {
+    let started = async {
+        tokio::select! {
+            biased;
+            started = front.env.timeout(front.limits.authentication, start(front, &wire, client_address)) => started,
+            () = front.newcomers.take() => None,
+        }
+    };
+    let Some(Ok(Some((session, mut greeting, _counted)))) = started.await else {
         wire.shutdown().await;
         return;
     };
@@ -40,11 +46,11 @@ where
 }
 
 /// The session and the greeting that tells of it; nothing where the connection was about something else or is over.
-async fn start<S>(
-    front: &Arc<Front>,
+async fn start<'f, S>(
+    front: &'f Arc<Front>,
     wire: &Wire<S>,
     client_address: Option<std::net::SocketAddr>,
-) -> Result<Option<(Session, Vec<u8>)>, WireError>
+) -> Result<Option<(Session, Vec<u8>, Counted<'f>)>, WireError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
@@ -60,7 +66,7 @@ where
         Err(WireError::Gone) => return Err(WireError::Gone),
     };
     match open(front, packet, client_address, &mut out).await {
-        Ok(session) => Ok(Some((session, out))),
+        Ok((session, counted)) => Ok(Some((session, out, counted))),
         Err(error) => {
             out.clear();
             backend::error(&mut out, &fatal(error));
@@ -113,12 +119,12 @@ fn violation(message: &str) -> WireError {
 }
 
 /// Opens the session that the startup packet asks for and writes the greeting up to BackendKeyData.
-async fn open(
-    front: &Arc<Front>,
+async fn open<'f>(
+    front: &'f Arc<Front>,
     packet: BytesMut,
     client_address: Option<std::net::SocketAddr>,
     out: &mut Vec<u8>,
-) -> SqlResult<Session> {
+) -> SqlResult<(Session, Counted<'f>)> {
     let request = StartupPacket::decode(packet)?;
     if request.major != 3 {
         return Err(SqlError::new(
@@ -129,9 +135,8 @@ async fn open(
     if request.minor > 0 || !request.protocol_options.is_empty() {
         backend::negotiate_version(out, &request.protocol_options);
     }
-    if front.connections() > front.limits.connections {
-        return Err(SqlError::new("53300", "sorry, too many clients already"));
-    }
+    let counted = Counted::among_at_most(&front.sessions, front.limits.sessions)
+        .ok_or_else(|| SqlError::new("53300", "sorry, too many clients already"))?;
     let user =
         request.user.ok_or_else(|| SqlError::new("28000", "no PostgreSQL user name specified in startup packet"))?;
     let database = request.database.filter(|name| !name.is_empty()).unwrap_or_else(|| user.clone());
@@ -140,7 +145,7 @@ async fn open(
     for (name, value) in session.parameters() {
         backend::parameter_status(out, &name, &value);
     }
-    Ok(session)
+    Ok((session, counted))
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]

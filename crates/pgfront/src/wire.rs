@@ -109,17 +109,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         .await;
     }
 
-    /// Writes all of `output` and empties it.
+    /// Writes all of `output` and empties it. Dropped half-way, when the statement's time is over or it is cancelled, it leaves in
+    /// `output` what was not sent: the error goes behind that, and the client finds its place in the stream.
     pub async fn write(&self, output: &mut Vec<u8>) -> io::Result<()> {
-        let mut done = 0;
-        while done < output.len() {
-            let written = poll_fn(|cx| Pin::new(&mut self.0.lock().stream).poll_write(cx, &output[done..])).await?;
+        let mut sending = Sending { output, sent: 0 };
+        while sending.sent < sending.output.len() {
+            let rest = &sending.output[sending.sent..];
+            let written = poll_fn(|cx| Pin::new(&mut self.0.lock().stream).poll_write(cx, rest)).await?;
             if written == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
-            done += written;
+            sending.sent += written;
         }
-        output.clear();
+        drop(sending);
         // A large answer does not leave its buffer behind for a connection's whole life.
         output.shrink_to(KEEP_BYTES);
         poll_fn(|cx| Pin::new(&mut self.0.lock().stream).poll_flush(cx)).await
@@ -127,6 +129,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     pub async fn shutdown(&self) {
         let _client_may_be_gone = poll_fn(|cx| Pin::new(&mut self.0.lock().stream).poll_shutdown(cx)).await;
+    }
+}
+
+/// Bytes on their way; those that are sent are taken out when this goes.
+struct Sending<'o> {
+    output: &'o mut Vec<u8>,
+    sent: usize,
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        self.output.drain(..self.sent);
     }
 }
 
@@ -154,5 +168,34 @@ impl<S: AsyncRead + Unpin> Shared<S> {
         // SAFETY: `poll_read` has initialised the first `read` bytes of the spare capacity.
         unsafe { self.input.set_len(self.input.len() + read) };
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_write_that_is_given_up_leaves_what_was_not_sent() {
+        let (client, server) = tokio::io::duplex(10);
+        let wire = Wire::new(server, 1000);
+        let mut output: Vec<u8> = (0..25).collect();
+        assert!(wire.write(&mut output).now_or_never().is_none(), "the pipe takes ten bytes");
+        assert_eq!(output, (10..25).collect::<Vec<u8>>());
+        output.push(25);
+        let reading = async {
+            let (mut client, mut read) = (client, Vec::new());
+            while read.len() < 26 {
+                client.read_buf(&mut read).await.expect("the pipe is open");
+            }
+            read
+        };
+        let (written, read) = tokio::join!(wire.write(&mut output), reading);
+        written.expect("the pipe is open");
+        assert_eq!(read, (0..26).collect::<Vec<u8>>());
+        assert!(output.is_empty());
     }
 }
