@@ -71,6 +71,8 @@ enum State {
     Array {
         elements: Vec<Datum>,
         element: SqlType,
+        /// What the elements take: counted as they come, not anew with each.
+        bytes: usize,
     },
     /// Sums of numeric values and of their squares.
     Variance {
@@ -146,7 +148,10 @@ impl Accumulator {
         let first = args.first().unwrap_or(&Datum::Null);
         match &mut self.state {
             State::Count { rows, all } => *rows += i64::from(*all || !first.is_null()),
-            State::Array { elements, .. } => elements.push(first.clone()),
+            State::Array { elements, bytes, .. } => {
+                *bytes += size_of::<Datum>() + first.heap_bytes();
+                elements.push(first.clone());
+            }
             _ if first.is_null() => {}
             State::SumInt { sum, seen } => {
                 *sum += integer(first)?;
@@ -294,7 +299,10 @@ impl Accumulator {
             (State::Bits { value, how }, State::Bits { value: Some(more), .. }) => {
                 *value = Some(value.map_or(more, |old| how.of(old, more)));
             }
-            (State::Array { elements, .. }, State::Array { elements: more, .. }) => elements.extend(more),
+            (State::Array { elements, bytes, .. }, State::Array { elements: more, bytes: added, .. }) => {
+                elements.extend(more);
+                *bytes += added;
+            }
             (
                 State::Variance { rows, sum, squares, .. },
                 State::Variance { rows: count, sum: more, squares: other, .. },
@@ -357,7 +365,7 @@ impl Accumulator {
             State::Text { text } => text.map_or(Datum::Null, Datum::text),
             State::Bytes { bytes } => bytes.map_or(Datum::Null, |bytes| Datum::Bytea(bytes.into())),
             State::Array { elements, .. } if elements.is_empty() => Datum::Null,
-            State::Array { elements, element } => array(elements, element)?,
+            State::Array { elements, element, .. } => array(elements, element)?,
             State::Variance { rows, sum, squares, how } => variance(rows, &sum, &squares, how)?,
             State::VarianceFloat { rows, squares, how, .. } => how.of_floats(rows, squares),
             State::Pairs { rows, sx, sxx, sy, syy, sxy, how } => how.of(rows, sx, sxx, sy, syy, sxy),
@@ -369,9 +377,7 @@ impl Accumulator {
         match &self.state {
             State::Text { text } => text.as_ref().map_or(0, String::len),
             State::Bytes { bytes } => bytes.as_ref().map_or(0, Vec::len),
-            State::Array { elements, .. } => {
-                elements.iter().map(|element| size_of::<Datum>() + element.heap_bytes()).sum()
-            }
+            State::Array { bytes, .. } => *bytes,
             State::Extreme { best, .. } => best.heap_bytes(),
             _ => 0,
         }
@@ -408,7 +414,7 @@ fn initial(entry: &FunctionEntry, argument: SqlType) -> EvalResult<State> {
         "bit_xor" if is_int => State::Bits { value: None, how: Bits::Xor },
         "string_agg" if base == SqlType::BYTEA => State::Bytes { bytes: None },
         "string_agg" => State::Text { text: None },
-        "array_agg" => State::Array { elements: Vec::new(), element: argument },
+        "array_agg" => State::Array { elements: Vec::new(), element: argument, bytes: 0 },
         "variance" | "var_samp" => spread(true, false),
         "var_pop" => spread(false, false),
         "stddev" | "stddev_samp" => spread(true, true),

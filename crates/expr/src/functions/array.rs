@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::native::{Call, Table, scalar};
 use crate::compare::compare;
-use crate::io::{DIMENSIONS_MAX, array_from_elements, too_large, too_many_dimensions};
+use crate::io::{DIMENSIONS_MAX, ELEMENTS_MAX, array_from_elements, too_large, too_many_dimensions};
 use crate::{ArrayValue, Datum, EvalError, EvalResult, SqlType};
 
 pub(super) const FUNCTIONS: &[Table] = &[SHAPE, ELEMENTS, BUILD, CONTAINMENT, TEXT];
@@ -221,7 +221,7 @@ fn fill(
             .with_detail("Low bound array has different size than dimensions array."));
     }
     let total = lengths.iter().try_fold(1_usize, |total, length| total.checked_mul(usize::try_from(*length).ok()?));
-    let total = total.filter(|total| *total < 1 << 27).ok_or_else(too_large)?;
+    let total = total.filter(|total| *total as i64 <= ELEMENTS_MAX).ok_or_else(too_large)?;
     if lengths.is_empty() || total == 0 {
         return Ok(array_from_elements(element, Vec::new()));
     }
@@ -248,9 +248,11 @@ const TEXT: Table = &[
         }
     }),
     scalar!("text_to_array", |text: Option<&str>, separator: Option<&str>| {
+        check_pieces(text, separator)?;
         text.map(|text| array_from_elements(SqlType::TEXT, split(text, separator, None)))
     }),
     scalar!("text_to_array_null", |text: Option<&str>, separator: Option<&str>, null: Option<&str>| {
+        check_pieces(text, separator)?;
         text.map(|text| array_from_elements(SqlType::TEXT, split(text, separator, null)))
     }),
 ];
@@ -269,6 +271,17 @@ fn joined(call: &Call<'_>, array: &ArrayValue, separator: &str, null: Option<&st
         }
     }
     out
+}
+
+/// Before so many pieces are made.
+fn check_pieces(text: Option<&str>, separator: Option<&str>) -> EvalResult<()> {
+    let text = text.unwrap_or_default();
+    let pieces = match separator {
+        None => text.len(),
+        Some("") => 1,
+        Some(separator) => text.matches(separator).count() + 1,
+    };
+    if pieces as i64 > ELEMENTS_MAX { Err(too_large()) } else { Ok(()) }
 }
 
 /// Without a separator each character is a piece; pieces equal to `null` are NULL.

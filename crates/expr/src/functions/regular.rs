@@ -230,6 +230,9 @@ pub(crate) fn split(text: &str, pattern: &str, flags: &str) -> EvalResult<Vec<Da
         } else {
             at = end;
         }
+        if pieces.len() as i64 >= crate::io::ELEMENTS_MAX {
+            return Err(crate::io::too_large());
+        }
         pieces.push(Datum::text(&text[from..start]));
         from = end;
     }

@@ -5,7 +5,8 @@ use crate::io::{char_count, char_end};
 use crate::{Datum, EvalError, EvalResult};
 
 /// Longer results than this are refused, as PostgreSQL refuses what does not fit a gigabyte.
-const BYTES_MAX: usize = 0x3fff_ffff;
+/// Where PostgreSQL stops at 1 GB: several copies of a value are alive at once, and a node serves many statements.
+const BYTES_MAX: usize = 256 << 20;
 
 pub(super) const FUNCTIONS: &[Table] = &[LENGTHS, PARTS, CASE, PADDING, SEARCH];
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::{ArrayValue, Datum, EvalContext, EvalError, EvalResult, SqlType};
 
 pub(crate) const DIMENSIONS_MAX: usize = 6;
-const ELEMENTS_MAX: i64 = (1 << 27) - 1;
+/// A sixteenth of PostgreSQL's: an element takes dozens of bytes here, and more while a statement computes with it.
+pub(crate) const ELEMENTS_MAX: i64 = (1 << 23) - 1;
 
 /// A one-dimensional array; the empty one where there are no elements.
 pub(crate) fn array_from_elements(element: SqlType, elements: Vec<Datum>) -> Datum {

@@ -13,7 +13,7 @@ mod reg;
 
 use std::fmt::Write;
 
-pub(crate) use array::{DIMENSIONS_MAX, array_from_elements, too_large, too_many_dimensions};
+pub(crate) use array::{DIMENSIONS_MAX, ELEMENTS_MAX, array_from_elements, too_large, too_many_dimensions};
 pub(crate) use bytea::{parse as parse_bytea, parse_hex, write_escaped, write_hex};
 pub(crate) use character::{apply_length, char_count, char_end};
 pub(crate) use float::{general as write_general, write_f32, write_f64};

@@ -3,8 +3,11 @@
 use expr::{Expr, Oid, SortKey, types};
 
 use super::{Binder, type_of};
-use crate::SqlResult;
 use crate::parse::ast::{self, Direction, ExprKind, OrderItem};
+use crate::{SqlError, SqlResult};
+
+/// PostgreSQL's limit (MaxTupleAttributeNumber).
+const COLUMNS_MAX: usize = 1664;
 
 #[derive(Clone, Debug)]
 pub(super) struct BoundTarget {
@@ -39,6 +42,10 @@ impl Binder<'_> {
                     out.push(BoundTarget { name, expr, origin, at });
                 }
             }
+        }
+        if out.len() > COLUMNS_MAX {
+            let message = format!("target lists can have at most {COLUMNS_MAX} entries");
+            return Err(SqlError::new("54011", message));
         }
         Ok(out)
     }

@@ -60,7 +60,7 @@ impl<'p> Aggregate<'p> {
             group(self.calls, ctx, number, vec![Datum::Null; self.keys.len()], &mut index, &mut groups, &mut held)?;
         }
         while let Some(rows) = self.input.next(ctx).await? {
-            ctx.check_cancelled()?;
+            ctx.breathe().await?;
             for row in &rows {
                 let key = ctx.compute(self.keys, row).await?;
                 for (number, set) in sets.iter().enumerate() {

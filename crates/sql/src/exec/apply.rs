@@ -191,7 +191,7 @@ impl<'p> Apply<'p> {
                 }
                 continue;
             };
-            ctx.check_cancelled()?;
+            ctx.breathe().await?;
             let Some(rows) = joining.inner.next(self.inner_ctx()).await? else {
                 if left_join && !joining.found {
                     out.push(super::hash_join::pad_right(joining.outer, width));
@@ -259,7 +259,7 @@ impl Operator for Apply<'_> {
         }
         let Some(mut rows) = self.outer.next(ctx).await? else { return Ok(None) };
         for row in &mut rows {
-            ctx.check_cancelled()?;
+            ctx.breathe().await?;
             let value = self.value(ctx, row).await?;
             row.push(value);
         }

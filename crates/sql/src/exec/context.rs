@@ -1,7 +1,7 @@
 //! What a running statement has at hand, and what it may hold.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use env::{Budget, Env, Reservation};
 use expr::{Datum, Row};
@@ -35,16 +35,25 @@ pub(crate) struct Shared {
     /// The transaction's counter of hidden row ids.
     pub row_ids: Arc<AtomicU64>,
     pub formats: Formats,
+    pub breaths: AtomicU32,
 }
+
+/// Batches of a statement between two turns of others: some ten thousand rows.
+const BREATHS_PER_TURN: u32 = 16;
 
 impl Context {
     pub fn txn(&self) -> &Transaction {
         &self.shared.txn
     }
 
-    /// Between two batches: has somebody asked for the statement to end?
-    pub fn check_cancelled(&self) -> SqlResult<()> {
-        self.shared.watch.check()
+    /// Between two batches: has somebody asked for the statement to end? Now and then others get their turn: a statement that
+    /// computes for hours and waits for nothing would keep its thread, and what runs there, its own time limit included.
+    pub async fn breathe(&self) -> SqlResult<()> {
+        self.shared.watch.check()?;
+        if self.shared.breaths.fetch_add(1, Ordering::Relaxed) % BREATHS_PER_TURN == BREATHS_PER_TURN - 1 {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
     }
 
     /// The same statement over another catalog: its own changes.
@@ -63,6 +72,7 @@ impl Context {
             transaction_time: shared.transaction_time,
             row_ids: shared.row_ids.clone(),
             formats: Formats::default(),
+            breaths: AtomicU32::new(0),
         };
         Context { shared: Arc::new(shared), params: self.params.clone() }
     }

@@ -186,7 +186,7 @@ impl<'p> Recursive<'p> {
 impl Operator for Recursive<'_> {
     async fn next(&mut self, ctx: &Context) -> SqlResult<Option<Vec<Row>>> {
         while let Some(operator) = &mut self.operator {
-            ctx.check_cancelled()?;
+            ctx.breathe().await?;
             let Some(mut rows) = operator.next(ctx).await? else {
                 let made = std::mem::take(&mut self.made);
                 self.operator = if made.is_empty() { None } else { Some(open(self.step, &self.inner)?) };

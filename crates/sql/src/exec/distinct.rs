@@ -30,7 +30,7 @@ impl Operator for Distinct<'_> {
     async fn next(&mut self, ctx: &Context) -> SqlResult<Option<Vec<Row>>> {
         let seen = self.seen.get_or_insert_with(|| KeySet::new(ctx, self.types.iter().copied()));
         while let Some(rows) = self.input.next(ctx).await? {
-            ctx.check_cancelled()?;
+            ctx.breathe().await?;
             let mut kept = Vec::new();
             for row in rows {
                 let is_new = match self.on {

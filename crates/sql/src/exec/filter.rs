@@ -21,7 +21,7 @@ impl<'p> Filter<'p> {
 impl Operator for Filter<'_> {
     async fn next(&mut self, ctx: &Context) -> SqlResult<Option<Vec<Row>>> {
         while let Some(rows) = self.input.next(ctx).await? {
-            ctx.check_cancelled()?;
+            ctx.breathe().await?;
             let mut kept = Vec::with_capacity(rows.len());
             for row in rows {
                 if ctx.holds(self.condition, &row).await? {

@@ -26,7 +26,7 @@ impl<'p> FunctionScan<'p> {
 #[async_trait]
 impl Operator for FunctionScan<'_> {
     async fn next(&mut self, ctx: &Context) -> SqlResult<Option<Vec<Row>>> {
-        ctx.check_cancelled()?;
+        ctx.breathe().await?;
         let rows = match &mut self.rows {
             Some(rows) => rows,
             none => none.insert(SetRows::start(ctx, self.calls.iter(), &[]).await?),

@@ -54,7 +54,7 @@ impl<'p> HashJoin<'p> {
             matched: Vec::new(),
         };
         while let Some(rows) = self.right.next(ctx).await? {
-            ctx.check_cancelled()?;
+            ctx.breathe().await?;
             for row in rows {
                 let at = table.rows.len();
                 let mut next = NONE;
@@ -164,7 +164,7 @@ impl Operator for HashJoin<'_> {
                 Some(left) => self.probe(ctx, left, &mut out).await?,
                 None => match self.left.next(ctx).await? {
                     Some(rows) => {
-                        ctx.check_cancelled()?;
+                        ctx.breathe().await?;
                         self.pending = rows.into_iter();
                     }
                     None => self.left_done = true,

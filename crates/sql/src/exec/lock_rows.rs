@@ -50,7 +50,7 @@ impl Operator for LockRows<'_> {
             if rows.is_empty() {
                 return Ok(None);
             }
-            ctx.check_cancelled()?;
+            ctx.breathe().await?;
             for target in self.targets {
                 lock_target(ctx, target, &mut rows).await?;
             }

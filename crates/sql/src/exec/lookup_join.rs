@@ -147,7 +147,7 @@ async fn read_span(ctx: &Context, span: Span, reverse: bool) -> SqlResult<Vec<(K
         if page.is_empty() {
             return Ok(entries);
         }
-        ctx.check_cancelled()?;
+        ctx.breathe().await?;
         entries.extend(page.into_iter().map(|entry| (entry.key, entry.value)));
     }
 }
@@ -156,7 +156,7 @@ async fn read_span(ctx: &Context, span: Span, reverse: bool) -> SqlResult<Vec<(K
 impl Operator for LookupJoin<'_> {
     async fn next(&mut self, ctx: &Context) -> SqlResult<Option<Vec<Row>>> {
         while let Some(rows) = self.input.next(ctx).await? {
-            ctx.check_cancelled()?;
+            ctx.breathe().await?;
             let reader = match self.reader.take() {
                 Some(reader) => reader,
                 None => Reader::new(self.lookup.scan, ctx)?,

@@ -51,7 +51,7 @@ impl<'p> NestedLoop<'p> {
                 return Ok(Some(current));
             }
             if current.at.is_multiple_of(BATCH_ROWS) {
-                ctx.check_cancelled()?;
+                ctx.breathe().await?;
             }
             let at = current.at;
             current.at += 1;

@@ -21,7 +21,7 @@ impl<'p> Project<'p> {
 impl Operator for Project<'_> {
     async fn next(&mut self, ctx: &Context) -> SqlResult<Option<Vec<Row>>> {
         let Some(mut rows) = self.input.next(ctx).await? else { return Ok(None) };
-        ctx.check_cancelled()?;
+        ctx.breathe().await?;
         ctx.shared.functions.expect_rows(rows.len());
         for row in &mut rows {
             *row = ctx.compute(self.exprs, row).await?;

@@ -72,7 +72,7 @@ impl Operator for ProjectSet<'_> {
             let Some((input, sets)) = &mut self.current else {
                 begun += 1;
                 if begun % BATCH_ROWS == 1 {
-                    ctx.check_cancelled()?;
+                    ctx.breathe().await?;
                 }
                 if self.begin(ctx).await? {
                     continue;
@@ -87,7 +87,7 @@ impl Operator for ProjectSet<'_> {
             }
         }
         if self.current.is_some() {
-            ctx.check_cancelled()?;
+            ctx.breathe().await?;
         }
         Ok((!batch.is_empty()).then_some(batch))
     }

@@ -321,7 +321,7 @@ impl Operator for Scan<'_> {
         let (node, lock_wanted) = (self.node, self.lock);
         loop {
             let State::Running { reader, source } = &mut self.state else { return Ok(None) };
-            ctx.check_cancelled()?;
+            ctx.breathe().await?;
             let request = Request { node, reader, lock: lock_wanted };
             let Some(page) = source.next(ctx, &request).await? else {
                 self.state = State::Done;

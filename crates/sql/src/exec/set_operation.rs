@@ -66,7 +66,7 @@ impl Match<'_> {
     async fn read_right(&mut self, ctx: &Context) -> SqlResult<KeyMap<Count>> {
         let mut counts: KeyMap<Count> = KeyMap::new(ctx, self.types.iter().copied());
         while let Some(rows) = self.right.next(ctx).await? {
-            ctx.check_cancelled()?;
+            ctx.breathe().await?;
             for row in rows {
                 counts.entry(&row, || Ok(Count::default()))?.0.right += 1;
             }
@@ -83,7 +83,7 @@ impl Operator for Match<'_> {
         }
         let counts = self.counts.as_mut().unwrap_or_else(|| unreachable!("it was just read"));
         while let Some(rows) = self.left.next(ctx).await? {
-            ctx.check_cancelled()?;
+            ctx.breathe().await?;
             let mut kept = Vec::new();
             for row in rows {
                 let keep = match (self.kind, self.all) {

@@ -71,7 +71,7 @@ impl<'p> Sort<'p> {
         let mut bound: Option<SortedKey> = None;
         if keep != Some(0) {
             while let Some(batch) = self.input.next(ctx).await? {
-                ctx.check_cancelled()?;
+                ctx.breathe().await?;
                 for row in batch {
                     let key = sort_key(ctx, self.keys, &row).await?;
                     if bound.as_ref().is_some_and(|bound| compare_keys(self.keys, &key, bound).is_ge()) {

@@ -22,7 +22,7 @@ impl Operator for Values<'_> {
         if self.rest.is_empty() {
             return Ok(None);
         }
-        ctx.check_cancelled()?;
+        ctx.breathe().await?;
         let (now, rest) = self.rest.split_at(self.rest.len().min(BATCH_ROWS));
         self.rest = rest;
         ctx.shared.functions.expect_rows(now.len());

@@ -60,7 +60,7 @@ impl Operator for VirtualScan<'_> {
         let Some(rest) = &mut self.rest else { return Ok(None) };
         let mut out = Vec::new();
         while out.is_empty() && rest.len() > 0 {
-            ctx.check_cancelled()?;
+            ctx.breathe().await?;
             for row in rest.by_ref().take(BATCH_ROWS) {
                 let passes = match self.filter {
                     Some(filter) => ctx.holds(filter, &row).await?,

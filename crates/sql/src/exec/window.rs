@@ -43,7 +43,7 @@ impl<'p> Window<'p> {
             rows = Vec::with_capacity(sorted.len());
             let mut start = 0;
             while start < sorted.len() {
-                ctx.check_cancelled()?;
+                ctx.breathe().await?;
                 let same = |at: usize| order_of(&call.partition_by, &sorted[at].0, &sorted[start].0).is_eq();
                 let end = (start..sorted.len()).find(|at| !same(*at)).unwrap_or(sorted.len());
                 let part: Vec<Row> = sorted[start..end].iter().map(|(_, _, row)| row.clone()).collect();

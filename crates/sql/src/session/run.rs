@@ -326,6 +326,7 @@ impl Session {
             transaction_time: self.block.as_ref().map_or(0, |block| block.began_at),
             row_ids: open.row_ids.clone(),
             formats: exec::Formats::default(),
+            breaths: Default::default(),
         };
         Context { shared: Arc::new(shared), params }
     }

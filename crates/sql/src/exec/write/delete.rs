@@ -52,7 +52,7 @@ impl Operator for Delete<'_> {
             None => self.start(ctx)?,
         };
         while let Some(input) = self.input.next(ctx).await? {
-            ctx.check_cancelled()?;
+            ctx.breathe().await?;
             let mode = (!self.is_locked).then_some(LockMode::Update);
             let mut rows = lock_input(ctx, &work.writer, work.seen.as_mut(), input, mode).await?;
             self.changed += rows.len() as u64;

@@ -391,7 +391,7 @@ impl Children<'_> {
             if page.is_empty() {
                 return Ok(entries);
             }
-            self.ctx.check_cancelled()?;
+            self.ctx.breathe().await?;
             entries.extend(page.into_iter().map(|entry| (entry.key, entry.value)));
         }
     }

@@ -79,7 +79,7 @@ impl Operator for Insert<'_> {
             None => self.start(ctx)?,
         };
         while let Some(input) = self.input.next(ctx).await? {
-            ctx.check_cancelled()?;
+            ctx.breathe().await?;
             if let Some(index) = self.node.only_index {
                 let rows: Vec<Row> = input.into_iter().map(|values| work.place(values)).collect();
                 work.writer.add_to_index(ctx, index, &rows).await?;

@@ -116,7 +116,7 @@ impl Operator for Update<'_> {
             None => self.start(ctx)?,
         };
         while let Some(input) = self.input.next(ctx).await? {
-            ctx.check_cancelled()?;
+            ctx.breathe().await?;
             let changes = work.change(ctx, self.node, input).await?;
             self.changed += changes.len() as u64;
             let mut pairs = Vec::with_capacity(changes.len());

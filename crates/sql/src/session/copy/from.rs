@@ -354,7 +354,7 @@ impl Input<'_, '_> {
 impl Operator for Input<'_, '_> {
     async fn next(&mut self, ctx: &Context) -> SqlResult<Option<Vec<Row>>> {
         let mut batch = Vec::new();
-        ctx.check_cancelled()?;
+        ctx.breathe().await?;
         while batch.len() < BATCH_ROWS {
             match self.cutter.next(self.is_over, &ctx.eval())? {
                 Some(values) => self.derive(ctx, values, &mut batch).await?,
