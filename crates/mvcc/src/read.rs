@@ -31,9 +31,8 @@ pub fn is_vacant(snapshot: &dyn Snapshot, first: &[u8], last: &[u8]) -> Result<b
 }
 
 /// The newest version above `above` that deleted the row or changed its key (rule 20).
-pub fn key_changed_since(snapshot: &dyn Snapshot, key: &[u8], above: Timestamp) -> Result<Option<Timestamp>> {
+pub fn key_changed_since(snapshot: &dyn Snapshot, key: &[u8], above: Timestamp) -> Result<Option<VersionHead>> {
     find_down_to(snapshot, key, above, |head| head.at > above && (head.deleted || head.changes_key))
-        .map(|found| found.map(|head| head.at))
 }
 
 /// The version that the transaction `writer` wrote, if it did. Its number is not below the start of
@@ -42,17 +41,17 @@ pub fn version_by_writer(snapshot: &dyn Snapshot, key: &[u8], writer: TxnId) -> 
     find_down_to(snapshot, key, writer.start(), |head| head.writer == writer)
 }
 
-/// A key of `span` that has a version in `(from, to]`, and its newest such number. Intents are another
+/// A key of `span` that has a version in `(from, to]`, and its newest such version. Intents are another
 /// question.
 pub fn changed_in(
     snapshot: &dyn Snapshot,
     span: &Span,
     from: Timestamp,
     to: Timestamp,
-) -> Result<Option<(Key, Timestamp)>> {
+) -> Result<Option<(Key, VersionHead)>> {
     if let Some(key) = span.as_point() {
         let found = seek(snapshot, key, to)?.filter(|(head, _)| head.at > from);
-        return Ok(found.map(|(head, _)| (key.clone(), head.at)));
+        return Ok(found.map(|(head, _)| (key.clone(), head)));
     }
     let mut iter = snapshot.iter(Family::Data, &span.start, &entries_end(&span.end));
     iter.seek(&span.start)?;
@@ -68,7 +67,7 @@ pub fn changed_in(
             let visible = data_key(key, to);
             iter.seek(&visible)?;
         } else if at > from {
-            return Ok(Some((key.into(), at)));
+            return Ok(Some((key.into(), decode_head(at, iter.value())?)));
         } else {
             iter.next()?; // mostly the only version of its key
         }

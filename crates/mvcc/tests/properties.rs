@@ -113,7 +113,7 @@ proptest! {
         }
         let engine = engine_of(&model);
         let found = mvcc::changed_in(&*engine.snapshot(), &span, Timestamp(from), Timestamp(to)).unwrap();
-        prop_assert_eq!(found.map(|(key, at)| (key, at.0)), expected.into_iter().next());
+        prop_assert_eq!(found.map(|(key, head)| (key, head.at.0)), expected.into_iter().next());
     }
 
     #[test]

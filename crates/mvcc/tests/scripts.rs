@@ -157,12 +157,12 @@ fn run(engine: &dyn Engine, command: &Command) -> Outcome {
         }
         Command::KeyChanged(key, above) => {
             let at = mvcc::key_changed_since(snapshot, key.as_bytes(), Timestamp(*above))?;
-            writeln!(out, "{}", at.map_or("no".to_owned(), |at| at.to_string()))?;
+            writeln!(out, "{}", at.map_or("no".to_owned(), |head| head.at.to_string()))?;
         }
         Command::Changed(from, to, after, until) => {
             let span = span(Some(from), Some(to));
             match mvcc::changed_in(snapshot, &span, Timestamp(*after), Timestamp(*until))? {
-                Some((key, at)) => writeln!(out, "{key} {at}")?,
+                Some((key, head)) => writeln!(out, "{key} {}", head.at)?,
                 None => writeln!(out, "unchanged")?,
             }
         }

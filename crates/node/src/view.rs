@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use env::{BoxFuture, Env};
 use futures::future::join_all;
-use keyspace::{NodeId, TableId, Timestamp, table_span};
+use keyspace::{NodeId, TableId, Timestamp, TxnId, table_span};
 use placement::{Neighbours, Placement};
 use ranges::Store;
 use rpc::cluster::{ClusterReply, ClusterRequest, NodeInfo, RangeSurvey, Survey, WaitEdge};
@@ -39,6 +39,11 @@ impl ClusterSight {
         }
     }
 
+    fn others(&self) -> impl Iterator<Item = NodeId> {
+        let own = self.node;
+        self.neighbours.list().into_iter().map(|info| info.node).filter(move |node| *node != own)
+    }
+
     /// What another node says; nothing if it does not answer.
     async fn waits_at(&self, node: NodeId) -> Vec<WaitEdge> {
         let call = self.network.call(node, Request::Cluster(ClusterRequest::Waits));
@@ -63,11 +68,35 @@ impl ClusterView for ClusterSight {
 
     fn waits(&self) -> BoxFuture<'_, SqlResult<Vec<WaitRow>>> {
         Box::pin(async move {
-            let others = self.neighbours.list().into_iter().map(|info| info.node).filter(|node| *node != self.node);
-            let told = join_all(others.map(|node| self.waits_at(node))).await;
+            let told = join_all(self.others().map(|node| self.waits_at(node))).await;
             let edges = self.store.wait_edges().into_iter().chain(told.into_iter().flatten());
-            Ok(edges.map(|edge| WaitRow { waiter: edge.waiter, holder: edge.holder }).collect())
+            // What nobody has asked a range for is a session waiting as another transaction of its own.
+            let row = |edge: WaitEdge| {
+                let (key, mode) = edge.wanted?;
+                Some(WaitRow { waiter: edge.waiter, holder: edge.holder, key, mode })
+            };
+            Ok(edges.filter_map(row).collect())
         })
+    }
+
+    fn ask_all_sessions(&self, question: Bytes) -> BoxFuture<'_, Vec<Bytes>> {
+        let ask = move |node| {
+            let request = ClusterRequest::Sessions { question: question.clone() };
+            let call = self.network.call(node, Request::Cluster(request));
+            self.env.timeout(self.env.knobs().node_heartbeat, call)
+        };
+        Box::pin(async move {
+            let answers = join_all(self.others().map(ask)).await;
+            let told = |answer| match answer {
+                Some(Ok(Response::Cluster(Ok(ClusterReply::Sessions { answer })))) => Some(answer),
+                _ => None,
+            };
+            answers.into_iter().filter_map(told).collect()
+        })
+    }
+
+    fn link(&self, waiter: TxnId, holder: TxnId) -> BoxFuture<'static, Vec<TxnId>> {
+        self.store.link(waiter, holder)
     }
 
     fn ask_sessions(&self, node: NodeId, question: Bytes) -> BoxFuture<'_, SqlResult<Bytes>> {

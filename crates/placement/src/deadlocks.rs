@@ -113,7 +113,7 @@ mod tests {
     use keyspace::RangeId;
 
     fn edge(waiter: u64, holder: u64) -> WaitEdge {
-        WaitEdge { waiter: TxnId(waiter), holder: TxnId(holder), range: RangeId(2), wait: waiter * 100 }
+        WaitEdge { waiter: TxnId(waiter), holder: TxnId(holder), range: RangeId(2), wait: waiter * 100, wanted: None }
     }
 
     fn cycles(deadlocks: &mut Deadlocks, now: Mono) -> Vec<Vec<u64>> {

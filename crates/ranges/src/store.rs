@@ -317,6 +317,22 @@ impl Store {
         edges.iter().filter(|edge| now.contains(edge)).cloned().collect()
     }
 
+    /// A wait that no range knows of: `waiter` cannot go on before `holder` does, because one session is behind both. It lasts
+    /// as long as what is returned, which says the circle if this wait is chosen as the victim of a deadlock.
+    pub fn link(&self, waiter: TxnId, holder: TxnId) -> BoxFuture<'static, Vec<TxnId>> {
+        let wait = self.shared.deadlocks.wait_for(keyspace::SYSTEM_RANGE, waiter, holder, None);
+        Box::pin(async move {
+            let error = match wait {
+                Ok(mut wait) => wait.broken().await,
+                Err(error) => error,
+            };
+            match error {
+                KvError::Deadlock { cycle } => cycle,
+                _ => std::future::pending().await,
+            }
+        })
+    }
+
     /// Makes `txn` the victim of a deadlock if this very wait of it still stands here.
     pub fn break_wait(&self, txn: TxnId, wait: u64, cycle: Vec<TxnId>) -> bool {
         self.shared.deadlocks.break_wait(txn, wait, cycle)

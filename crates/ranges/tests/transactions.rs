@@ -207,7 +207,7 @@ async fn a_refresh_sees_commits_in_its_interval_and_forbids_later_ones() {
     assert_eq!(under, Err(KvError::Pushed { key: "bb".into(), above: to }));
     let at = client.commit(early, client.0.now(), &[("bb", Some("x"))]).await.unwrap();
     let changed = client.refresh(txn, "b", "c", to, client.0.now()).await;
-    assert_eq!(changed, Err(KvError::ReadChanged { key: "bb".into(), at }));
+    assert_eq!(changed, Err(KvError::ReadChanged { key: "bb".into(), at, by: early }));
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use keyspace::{Key, NodeId, RangeId, ReplicaId, Timestamp, TxnId};
 
 use crate::KvResult;
-use crate::range::RangeDescriptor;
+use crate::range::{LockMode, RangeDescriptor};
 
 #[derive(Clone, Debug)]
 pub enum ClusterRequest {
@@ -181,4 +181,6 @@ pub struct WaitEdge {
     pub range: RangeId,
     /// Which wait of this waiter: a victim is only chosen if this very wait still stands.
     pub wait: u64,
+    /// The key, and the mode in which it is to be locked; `None` for a session that waits as another transaction of its own.
+    pub wanted: Option<(Key, LockMode)>,
 }

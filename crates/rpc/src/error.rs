@@ -55,13 +55,13 @@ pub enum KvError {
     Pushed { key: Key, above: Timestamp },
     /// A version newer than the transaction's snapshot exists: first committer wins.
     #[error("a newer version of {key} was committed at {newest}")]
-    WriteTooOld { key: Key, newest: Timestamp },
+    WriteTooOld { key: Key, newest: Timestamp, by: TxnId },
     /// A refresh found a version or intent in the interval.
     #[error("what was read at {key} has changed")]
-    ReadChanged { key: Key, at: Timestamp },
-    /// A lock that the transaction had is gone and cannot be taken again without waiting.
+    ReadChanged { key: Key, at: Timestamp, by: TxnId },
+    /// A lock that the transaction had is gone and cannot be taken again without waiting. `by`: who has it, or wrote under it.
     #[error("the lock on {key} was lost")]
-    LockLost { key: Key },
+    LockLost { key: Key, by: TxnId },
     /// NOWAIT, or lock_timeout passed.
     #[error("could not lock {key}, held by {holder}")]
     LockNotAvailable { key: Key, holder: TxnId, timed_out: bool },

@@ -199,11 +199,37 @@ pub struct ReadReply {
     /// One for each entry of `reads`, in order; fewer when `bytes_max` cut the answer (the missing ones
     /// were not read and not locked).
     pub results: Vec<ReadResult>,
-    /// A locked key has a version above `at`: the newest such number. The locks are held; the statement
+    /// A locked key has a version above `at`: the newest such version. The locks are held; the statement
     /// must run again at a fresh number above this one (unless its level says 40001).
-    pub newer: Option<Timestamp>,
+    pub newer: Option<Newer>,
     /// The request waited for a lock.
     pub waited: bool,
+    /// How long it waited, for those who want to see why a statement is slow.
+    pub waits: Waits,
+}
+
+/// A version that a statement did not know of, and who wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Newer {
+    pub at: Timestamp,
+    pub key: Key,
+    pub by: TxnId,
+}
+
+/// Time spent behind others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// For locks.
+    pub locks: Duration,
+    /// For writers that were about to commit, and for intents.
+    pub writers: Duration,
+}
+
+impl std::ops::AddAssign for Waits {
+    fn add_assign(&mut self, more: Waits) {
+        self.locks += more.locks;
+        self.writers += more.writers;
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -239,6 +265,8 @@ pub struct ReleaseLocksRequest {
     /// `None`: all that the transaction has in this range, and it is over: what it still asks for here, a lock
     /// request that was delayed on its way, is refused with `TxnAborted`.
     pub keys: Option<Vec<Key>>,
+    /// Keys that are held in this mode from now on, where they were in a stronger one.
+    pub weaken: Vec<(Key, LockMode)>,
 }
 
 // ---- committing ----

@@ -150,12 +150,20 @@ impl From<env::BudgetExceeded> for SqlError {
     }
 }
 
+/// PostgreSQL's hint beside 40001.
+pub(crate) const TRY_AGAIN: &str = "The transaction might succeed if retried.";
+pub(crate) const SCHEMA_CHANGED: &str = "could not serialize access due to a concurrent schema change";
+
 impl From<txn::TxnError> for SqlError {
     fn from(error: txn::TxnError) -> SqlError {
         use txn::TxnError as E;
         let serialization = "could not serialize access due to concurrent update";
         match error {
-            E::StatementRestart { .. } => SqlError::new("40001", serialization).retryable(Retry::Statement),
+            E::StatementRestart { newer } => SqlError::new("40001", serialization)
+                .met_at(Some(newer.key))
+                .with_detail(format!("{} Other transaction: {}.", Conflict::Overwritten, newer.by))
+                .with_hint(TRY_AGAIN)
+                .retryable(Retry::Statement),
             E::Serialization { why, key, other } => {
                 let message = match why {
                     Conflict::ReadChanged | Conflict::WasRead => {
@@ -170,11 +178,12 @@ impl From<txn::TxnError> for SqlError {
                 SqlError::new("40001", message)
                     .met_at(key)
                     .with_detail(detail)
-                    .with_hint("The transaction might succeed if retried.")
+                    .with_hint(TRY_AGAIN)
                     .retryable(Retry::Transaction)
             }
-            E::SchemaChanged => SqlError::new("40001", "could not serialize access due to a concurrent schema change")
-                .with_hint("The transaction might succeed if retried.")
+            E::SchemaChanged { what } => SqlError::new("40001", SCHEMA_CHANGED)
+                .with_detail(what)
+                .with_hint(TRY_AGAIN)
                 .retryable(Retry::Transaction),
             E::Deadlock { cycle } => SqlError::new("40P01", "deadlock detected")
                 .with_detail(cycle.iter().map(ToString::to_string).collect::<Vec<_>>().join(" waits for "))

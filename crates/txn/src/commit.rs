@@ -188,11 +188,11 @@ impl Commit<'_> {
             KvError::Pushed { .. } => metrics.retries_pushed.inc(),
             _ => metrics.retries_newer_version.inc(),
         };
-        let KvError::WriteTooOld { key, .. } = refused else { return Ok(()) };
+        let KvError::WriteTooOld { key, by, .. } = refused else { return Ok(()) };
         match self.core.isolation {
             Isolation::Serializable => Ok(()),
             Isolation::ReadCommitted if !self.core.state.lock().locks.holds(key) => Ok(()),
-            Isolation::ReadCommitted => Err(KvError::LockLost { key: key.clone() }.into()),
+            Isolation::ReadCommitted => Err(KvError::LockLost { key: key.clone(), by: *by }.into()),
             Isolation::RepeatableRead => Err(refused.clone().into()),
         }
     }

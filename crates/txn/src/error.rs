@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use keyspace::{Key, Timestamp, TxnId};
 use rpc::KvError;
+use rpc::range::Newer;
 use thiserror::Error;
 
 pub type TxnResult<T> = Result<T, TxnError>;
@@ -13,14 +14,14 @@ pub enum TxnError {
     /// statement with [`Transaction::restart_statement`](crate::Transaction::restart_statement) and run it again; the
     /// locks are kept. Only if no row of the statement has left the server.
     #[error("a row was changed by a concurrent transaction")]
-    StatementRestart { above: Timestamp },
+    StatementRestart { newer: Newer },
     /// 40001: the whole transaction has to run again under a new id. `key` is where.
     #[error("could not serialize access: {why}")]
     Serialization { why: Conflict, key: Option<Key>, other: Option<TxnId> },
     /// The schema that was used is not the schema at the number the transaction has to move to. 40001 to the
     /// client, a retry inside where nothing has left.
-    #[error("the schema changed")]
-    SchemaChanged,
+    #[error("the schema changed: {what}")]
+    SchemaChanged { what: String },
     /// 40P01.
     #[error("deadlock detected")]
     Deadlock { cycle: Vec<TxnId> },
@@ -87,9 +88,9 @@ impl From<KvError> for TxnError {
         let conflict = TxnError::serialization;
         match error {
             KvError::Pushed { key, .. } => conflict(Conflict::WasRead, Some(key), None),
-            KvError::WriteTooOld { key, .. } => conflict(Conflict::Overwritten, Some(key), None),
-            KvError::ReadChanged { key, .. } => conflict(Conflict::ReadChanged, Some(key), None),
-            KvError::LockLost { key } => conflict(Conflict::LockLost, Some(key), None),
+            KvError::WriteTooOld { key, by, .. } => conflict(Conflict::Overwritten, Some(key), Some(by)),
+            KvError::ReadChanged { key, by, .. } => conflict(Conflict::ReadChanged, Some(key), Some(by)),
+            KvError::LockLost { key, by } => conflict(Conflict::LockLost, Some(key), Some(by)),
             KvError::GaveWay { key, holder } => conflict(Conflict::GaveWay, Some(key), Some(holder)),
             KvError::TxnAborted => conflict(Conflict::Aborted, None, None),
             KvError::LockNotAvailable { key, holder, timed_out } => {

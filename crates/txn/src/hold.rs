@@ -128,6 +128,7 @@ impl Core {
                 Sent::Answer(other) => return Err(unexpected(&other)),
                 Sent::Rerouted => continue,
             };
+            self.note_waits(reply.waits);
             if keep == Keep::Validated {
                 let mut state = self.state.lock();
                 let since = state.sequence;

@@ -61,7 +61,7 @@ pub mod fake;
 
 // What `sql` names of the messages, so that it need not know them.
 pub use rpc::cluster::IdKind;
-pub use rpc::range::{KeyValue, LockMode, LockSpec, LockWait};
+pub use rpc::range::{KeyValue, LockMode, LockSpec, LockWait, Waits};
 
 pub use client::{Isolation, TxnClient, TxnOptions};
 pub use error::{Conflict, TxnError, TxnResult};

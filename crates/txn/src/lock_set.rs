@@ -36,6 +36,19 @@ pub(crate) struct LockSet {
 
 const ASKED_MAX: usize = 64;
 
+/// What is left of locks after a savepoint was rolled back, in key order.
+#[derive(Debug, Default)]
+pub(crate) struct Undone {
+    /// No longer locked at all.
+    pub released: Vec<Key>,
+    /// Locked in this mode only.
+    pub weakened: Vec<(Key, LockMode)>,
+}
+
+fn strongest(grants: &Grants) -> Option<LockMode> {
+    grants.iter().map(|grant| grant.mode).reduce(LockMode::with)
+}
+
 impl LockSet {
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty() && self.asked.is_empty()
@@ -83,17 +96,20 @@ impl LockSet {
         }
     }
 
-    /// Forgets what was granted at or after `from`; answers with the keys no longer locked at all.
-    pub fn undo(&mut self, from: Sequence) -> Vec<Key> {
-        let mut released = Vec::new();
+    /// Forgets what was granted at or after `from`.
+    pub fn undo(&mut self, from: Sequence) -> Undone {
+        let mut undone = Undone::default();
         self.keys.retain(|key, grants| {
+            let before = strongest(grants);
             grants.retain(|grant| grant.since < from);
-            if grants.is_empty() {
-                released.push(key.clone());
+            match strongest(grants) {
+                None => undone.released.push(key.clone()),
+                left if left == before => {}
+                Some(left) => undone.weakened.push((key.clone(), left)),
             }
             !grants.is_empty()
         });
-        released
+        undone
     }
 
     pub fn forget(&mut self, key: &Key) {
@@ -113,7 +129,6 @@ impl LockSet {
     }
 
     pub fn list(&self) -> Vec<(Key, LockMode)> {
-        let strongest = |grants: &Grants| grants.iter().map(|grant| grant.mode).reduce(LockMode::with);
         self.keys.iter().filter_map(|(key, grants)| Some((key.clone(), strongest(grants)?))).collect()
     }
 

@@ -25,9 +25,9 @@ impl Core {
         assert!(stamp.at > old.at, "the oracle's numbers grow");
         let same_catalog = stamp.catalog == old.catalog && !stamp.unsettled && !old.unsettled;
         if let (false, Some(guard)) = (same_catalog, guard)
-            && !guard.holds_at(stamp, self.id).await?
+            && let Some(what) = guard.changed_at(stamp, self.id).await?
         {
-            return Err(TxnError::SchemaChanged);
+            return Err(TxnError::SchemaChanged { what });
         }
         Ok(stamp)
     }

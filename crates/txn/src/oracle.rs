@@ -27,7 +27,7 @@ pub trait Oracle: Send + Sync + 'static {
 
 /// Asked when a transaction has to move to another number and the catalog there is another one.
 pub trait SchemaGuard: Send + Sync + 'static {
-    /// Does everything that the transaction has used of the catalog hold at `stamp` too? `txn` is the one that asks; it may be
-    /// in the middle of its commit.
-    fn holds_at(&self, stamp: Stamp, txn: TxnId) -> BoxFuture<'_, TxnResult<bool>>;
+    /// What of the catalog that the transaction has used is another thing at `stamp`, in a few words; `None`: all of it holds.
+    /// `txn` is the one that asks; it may be in the middle of its commit.
+    fn changed_at(&self, stamp: Stamp, txn: TxnId) -> BoxFuture<'_, TxnResult<Option<String>>>;
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures::stream::{FuturesUnordered, StreamExt};
 use keyspace::{Key, Span, Timestamp, TxnId};
-use rpc::range::{LockSpec, LockWait, RangeBody, RangeReply, ReadOp, ReadReply, ReadRequest};
+use rpc::range::{LockSpec, LockWait, Newer, RangeBody, RangeReply, ReadOp, ReadReply, ReadRequest, Waits};
 use smallvec::SmallVec;
 
 use crate::route::{Patience, Route, Sent};
@@ -20,7 +20,7 @@ type Positions = SmallVec<[usize; 4]>;
 #[derive(Default)]
 struct Found {
     rows: SmallVec<[(usize, Bytes); 4]>,
-    newer: Option<Timestamp>,
+    newer: Option<Newer>,
     /// Not asked yet: the range turned out to be another one.
     rest: Positions,
 }
@@ -184,6 +184,7 @@ impl Core {
                 });
             }
             done += reply.results.len();
+            self.note_waits(reply.waits);
             let seen = self.note_newer(&mut found.newer, &reply, at);
             for (position, result) in ask.iter().zip(reply.results) {
                 let row = result.rows.into_iter().next();
@@ -240,17 +241,26 @@ impl Core {
         self.ask_for_locks_in(Span::new(first.clone(), last.successor()));
     }
 
+    pub(crate) fn note_waits(&self, waits: Waits) {
+        if waits != Waits::default() {
+            self.state.lock().waits += waits;
+        }
+    }
+
     /// Takes a reply's `newer` over; answers with the number up to which the granted keys are known.
-    pub(crate) fn note_newer(&self, newer: &mut Option<Timestamp>, reply: &ReadReply, at: Timestamp) -> Timestamp {
-        *newer = (*newer).max(reply.newer);
-        reply.newer.map_or(at, |newer| newer.max(at))
+    pub(crate) fn note_newer(&self, newer: &mut Option<Newer>, reply: &ReadReply, at: Timestamp) -> Timestamp {
+        let known = reply.newer.as_ref().map_or(at, |newer| newer.at.max(at));
+        *newer = newer.take().max(reply.newer.clone());
+        known
     }
 
     /// A row that was locked has a version that the statement's number does not show.
-    pub(crate) fn newer_version(&self, above: Timestamp) -> TxnError {
+    pub(crate) fn newer_version(&self, newer: Newer) -> TxnError {
         match self.isolation {
-            Isolation::RepeatableRead => TxnError::serialization(Conflict::Overwritten, None, None),
-            Isolation::ReadCommitted | Isolation::Serializable => TxnError::StatementRestart { above },
+            Isolation::RepeatableRead => {
+                TxnError::serialization(Conflict::Overwritten, Some(newer.key), Some(newer.by))
+            }
+            Isolation::ReadCommitted | Isolation::Serializable => TxnError::StatementRestart { newer },
         }
     }
 }
@@ -259,7 +269,7 @@ impl Found {
     /// Answers with what is still to be asked.
     fn add(&mut self, other: Found) -> Positions {
         self.rows.extend(other.rows);
-        self.newer = self.newer.max(other.newer);
+        self.newer = self.newer.take().max(other.newer);
         other.rest
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use keyspace::{Key, Span, Timestamp};
-use rpc::range::{KeyValue, LockSpec, RangeReply, ReadOp, ReadReply, ScanOp};
+use rpc::range::{KeyValue, LockSpec, Newer, RangeReply, ReadOp, ReadReply, ScanOp};
 
 use crate::read::{CHECK_TRIES_MAX, unexpected};
 use crate::read_ahead::{Answer, ReadAhead};
@@ -118,6 +118,7 @@ impl Scan {
             }
             let at = self.number().await?;
             let Some(reply) = self.page(route, &piece, &left, at, lock, &mut patience).await? else { continue };
+            self.core.note_waits(reply.waits);
             let newer = self.note_locks(&reply, at, lock);
             if let Some(newer) = newer {
                 tries += 1;
@@ -206,7 +207,7 @@ impl Scan {
         self.spec.untracked && !self.core.read_only
     }
 
-    fn note_locks(&self, reply: &ReadReply, at: Timestamp, lock: Option<LockSpec>) -> Option<Timestamp> {
+    fn note_locks(&self, reply: &ReadReply, at: Timestamp, lock: Option<LockSpec>) -> Option<Newer> {
         let lock = lock?;
         let mut newer = None;
         let seen = self.core.note_newer(&mut newer, reply, at);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use keyspace::{Key, Span, Timestamp, TxnId};
 use parking_lot::Mutex;
-use rpc::range::{LockMode, LockSpec};
+use rpc::range::{LockMode, LockSpec, Waits};
 use smallvec::SmallVec;
 
 use crate::buffer::{Buffer, Write};
@@ -80,6 +80,10 @@ pub(crate) struct State {
     pub locks: LockSet,
     /// It is among the client's lockers.
     is_locker: bool,
+    /// What its statements have waited so far.
+    pub waits: Waits,
+    /// How often statements had to run again.
+    pub restarts: u64,
     pub lock_timeout: Option<Duration>,
     pub guard: Option<Arc<dyn SchemaGuard>>,
     /// The version key, when the transaction changes the catalog.
@@ -112,6 +116,8 @@ impl State {
             owned: Owned::default(),
             locks: LockSet::default(),
             is_locker: false,
+            waits: Waits::default(),
+            restarts: 0,
             lock_timeout,
             guard: None,
             catalog_change: None,
@@ -230,6 +236,7 @@ impl Transaction {
         {
             let mut state = self.core.state.lock();
             let (from, to) = (state.statement, state.sequence);
+            state.restarts += 1;
             state.buffer.undo(from, to);
             state.reads.restart_statement();
             state.pins.retain(|(sequence, ..)| *sequence < from);
@@ -345,7 +352,7 @@ impl Transaction {
 
     /// Drops writes and locks taken since; reads stay in the refresh set (rule 23). The savepoint stays.
     pub async fn rollback_to(&self, savepoint: Savepoint) -> TxnResult<()> {
-        let released = {
+        let undone = {
             let mut state = self.core.state.lock();
             state.savepoints.split_off(&savepoint.0);
             state.savepoints.insert(savepoint.0);
@@ -354,10 +361,14 @@ impl Transaction {
             state.next_sequence();
             state.locks.undo(savepoint.0)
         };
-        if !released.is_empty() {
-            release::keys(&self.core.client, self.core.id, released).await?;
-        }
-        Ok(())
+        release::keys(&self.core.client, self.core.id, undone.released).await?;
+        release::weaken(&self.core.client, self.core.id, undone.weakened).await
+    }
+
+    /// What its statements have waited, and how often they had to run again.
+    pub fn waits(&self) -> (Waits, u64) {
+        let state = self.core.state.lock();
+        (state.waits, state.restarts)
     }
 
     /// Does all that was read under SERIALIZABLE hold now? `Serialization` if not: what the transaction has just found

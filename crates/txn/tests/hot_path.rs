@@ -54,7 +54,7 @@ impl Network for Instant {
             RangeBody::Read(read) => {
                 let row = KeyValue { key: Key::from("k"), value: Bytes::from_static(b"v"), at: Timestamp(1) };
                 let results = read.reads.iter().map(|_| ReadResult { rows: vec![row.clone()], resume: None }).collect();
-                Ok(RangeReply::Read(ReadReply { results, newer: None, waited: false }))
+                Ok(RangeReply::Read(ReadReply { results, ..ReadReply::default() }))
             }
             RangeBody::CommitOneRange(commit) => Ok(RangeReply::Committed { at: commit.writes.at }),
             other => Err(KvError::NotSupported { what: format!("{other:?}") }),

@@ -88,8 +88,8 @@ struct Guard {
 }
 
 impl SchemaGuard for Guard {
-    fn holds_at(&self, _stamp: Stamp, _txn: TxnId) -> BoxFuture<'_, TxnResult<bool>> {
-        Box::pin(async { Ok(!self.refuses.load(Ordering::Relaxed)) })
+    fn changed_at(&self, _stamp: Stamp, _txn: TxnId) -> BoxFuture<'_, TxnResult<Option<String>>> {
+        Box::pin(async { Ok(self.refuses.load(Ordering::Relaxed).then(|| "a table".to_owned())) })
     }
 }
 
@@ -379,7 +379,7 @@ async fn waits_at_first<F: Future + Unpin>(future: &mut F) -> bool {
 
 fn describe(error: &txn::TxnError) -> String {
     match error {
-        txn::TxnError::StatementRestart { above } => format!("statement restart: newer version {above}"),
+        txn::TxnError::StatementRestart { newer } => format!("statement restart: newer version {}", newer.at),
         txn::TxnError::Serialization { why, key, .. } => {
             format!("40001: {why}{}", key.as_ref().map_or(String::new(), |key| format!(" ({})", text(key))))
         }
@@ -388,6 +388,7 @@ fn describe(error: &txn::TxnError) -> String {
         txn::TxnError::LockNotAvailable { key, holder, timed_out } => {
             format!("{} is locked by {holder}{}", text(key), if *timed_out { ", waited long enough" } else { "" })
         }
+        txn::TxnError::SchemaChanged { .. } => "the schema changed".to_owned(),
         txn::TxnError::OutcomeUnknown { .. } => "the outcome is unknown".to_owned(),
         other => other.to_string(),
     }

@@ -10,7 +10,9 @@ use env::{buggify, probe};
 use expr::program::{Program, Runner};
 use keyspace::{Key, Span, Timestamp, TxnId};
 use mvcc::{Direction, Limits, Row, Visit};
-use rpc::range::{KeyValue, LockMode, LockSpec, LockWait, ReadOp, ReadReply, ReadRequest, ReadResult, ScanOp};
+use rpc::range::{
+    KeyValue, LockMode, LockSpec, LockWait, Newer, ReadOp, ReadReply, ReadRequest, ReadResult, ScanOp, Waits,
+};
 use rpc::{KvError, KvResult};
 use storage::Snapshot;
 
@@ -63,7 +65,7 @@ pub fn at_once(request: &Evaluation<'_>, read: &ReadRequest) -> Option<KvResult<
         .map(|version| KeyValue { key: key.clone(), value: version.value, at: version.at })
         .into_iter()
         .collect();
-    Some(Ok(ReadReply { results: vec![ReadResult { rows, resume: None }], newer: None, waited: false }))
+    Some(Ok(ReadReply { results: vec![ReadResult { rows, resume: None }], ..ReadReply::default() }))
 }
 
 pub async fn read(request: &Evaluation<'_>, read: ReadRequest) -> KvResult<ReadReply> {
@@ -72,21 +74,36 @@ pub async fn read(request: &Evaluation<'_>, read: ReadRequest) -> KvResult<ReadR
     }
     let mut programs = read.reads.iter().map(Sieve::of).collect::<KvResult<Vec<Sieve>>>()?;
     let mut waited = false;
+    let mut waits = Waits::default();
+    let env = &request.shared.env;
     loop {
         let ticket = request.admit().await?;
         let reads = within_range(request, &read, &mut programs)?;
         match attempt(request, &read, &reads, &mut programs)? {
-            Attempt::Obstacle(obstacle) => request.wait_out(obstacle, read.txn).await?,
+            Attempt::Obstacle(obstacle) => {
+                let began = env.now();
+                request.wait_out(obstacle, read.txn).await?;
+                waits.writers += env.now().since(began);
+            }
             Attempt::Done(mut results) => {
                 let mut newer = None;
                 if let (Some(lock), Some(txn)) = (read.lock, read.txn) {
-                    let mut locking = Locking { request, read: &read, lock, txn, waited: false, newer: None };
+                    let mut locking = Locking {
+                        request,
+                        read: &read,
+                        lock,
+                        txn,
+                        waited: false,
+                        waits: Waits::default(),
+                        newer: None,
+                    };
                     locking.lock_all(&reads, &mut results).await?;
                     waited |= locking.waited;
+                    waits += locking.waits;
                     newer = locking.newer;
                 }
                 if finish(request, &ticket, read.at).await? {
-                    return Ok(ReadReply { results, newer, waited });
+                    return Ok(ReadReply { results, newer, waited, waits });
                 }
                 probe!("a_read_was_evaluated_again");
             }
@@ -425,7 +442,8 @@ struct Locking<'l> {
     lock: LockSpec,
     txn: TxnId,
     waited: bool,
-    newer: Option<Timestamp>,
+    waits: Waits,
+    newer: Option<Newer>,
 }
 
 impl Locking<'_> {
@@ -454,6 +472,8 @@ impl Locking<'_> {
 
     /// `false`: the row is skipped.
     async fn lock_key(&mut self, key: &Key) -> KvResult<bool> {
+        let env = &self.request.shared.env;
+        let began = env.now();
         let ask = || self.request.lock(self.txn, key, self.lock.mode, self.lock.wait);
         let answer = match ask().await {
             Err(KvError::LockNotAvailable { holder, timed_out: false, .. })
@@ -468,7 +488,11 @@ impl Locking<'_> {
             answer => answer,
         };
         match answer {
-            Ok(waited) => self.waited |= waited,
+            Ok(true) => {
+                self.waited = true;
+                self.waits.locks += env.now().since(began);
+            }
+            Ok(false) => {}
             Err(KvError::LockNotAvailable { timed_out: false, .. }) if self.lock.wait == LockWait::SkipLocked => {
                 return Ok(false);
             }
@@ -500,6 +524,7 @@ impl Locking<'_> {
                 }
                 LockWait::Block { timeout } => {
                     self.waited = true;
+                    let began = self.request.shared.env.now();
                     let until = key.successor();
                     let settled = recovery::settle(self.request, key, &until, intent, Some(self.txn), Patience::Wait);
                     match timeout {
@@ -511,6 +536,7 @@ impl Locking<'_> {
                             }
                         },
                     }
+                    self.waits.writers += self.request.shared.env.now().since(began);
                 }
             }
         }
@@ -521,13 +547,13 @@ impl Locking<'_> {
         let snapshot = self.request.shared.engine.snapshot();
         let newest = match self.lock.mode {
             LockMode::KeyShare => mvcc::key_changed_since(&*snapshot, key, self.read.at),
-            _ => mvcc::newest(&*snapshot, key).map(|head| head.map(|head| head.at)),
+            _ => mvcc::newest(&*snapshot, key),
         };
-        let newest = newest.map_err(engine_error)?.filter(|newest| *newest > self.read.at);
-        if newest.is_some() {
+        if let Some(newest) = newest.map_err(engine_error)?.filter(|newest| newest.at > self.read.at) {
             probe!("a_statement_met_a_newer_version");
+            let newest = Newer { at: newest.at, key: key.clone(), by: newest.writer };
+            self.newer = self.newer.take().max(Some(newest));
         }
-        self.newer = self.newer.max(newest);
         Ok(())
     }
 }

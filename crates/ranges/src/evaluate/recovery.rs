@@ -14,8 +14,8 @@ use env::{hesitate, moment, probe};
 use futures::future::join_all;
 use keyspace::{Key, Span, Timestamp, TxnId};
 use rpc::range::{
-    CheckKeysReply, CheckKeysRequest, RangeBody, RangeReply, RecordOp, RecordRequest, ResolveKeys, ResolveRequest,
-    TxnRecord, TxnState,
+    CheckKeysReply, CheckKeysRequest, LockMode, RangeBody, RangeReply, RecordOp, RecordRequest, ResolveKeys,
+    ResolveRequest, TxnRecord, TxnState,
 };
 use rpc::{BoxFuture, KvError, KvResult};
 
@@ -50,7 +50,10 @@ pub fn settle<'r>(
         };
         let wait = if gives_way { Duration::ZERO } else { QUERY_WAIT };
         let mut edge = match waiter.filter(|_| !gives_way) {
-            Some(waiter) => Some(request.shared.deadlocks.wait_for(request.replica.range, waiter, intent.txn)?),
+            Some(waiter) => {
+                let wanted = Some((key.clone(), LockMode::Update));
+                Some(request.shared.deadlocks.wait_for(request.replica.range, waiter, intent.txn, wanted)?)
+            }
             None => None,
         };
         loop {

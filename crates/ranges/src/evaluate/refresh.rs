@@ -39,9 +39,9 @@ pub async fn refresh(request: &Evaluation<'_>, refresh: RefreshRequest) -> KvRes
         }
         return match changed {
             None => Ok(()),
-            Some((key, at)) => {
+            Some((key, head)) => {
                 probe!("a_refresh_found_a_change");
-                Err(KvError::ReadChanged { key, at })
+                Err(KvError::ReadChanged { key, at: head.at, by: head.writer })
             }
         };
     }
@@ -57,9 +57,9 @@ async fn wait_or_die(request: &Evaluation<'_>, obstacle: Obstacle, txn: TxnId) -
         }
         Obstacle::Intent { key, intent, until } => (key, intent, until),
     };
-    let at = intent.at;
+    let (at, by) = (intent.at, intent.txn);
     match recovery::settle(request, &key, &until, intent, Some(txn), Patience::WaitDie).await {
-        Err(KvError::GaveWay { .. } | KvError::Deadlock { .. }) => Err(KvError::ReadChanged { key, at }),
+        Err(KvError::GaveWay { .. } | KvError::Deadlock { .. }) => Err(KvError::ReadChanged { key, at, by }),
         outcome => outcome,
     }
 }

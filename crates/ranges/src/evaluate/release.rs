@@ -12,5 +12,6 @@ pub async fn release(request: &Evaluation<'_>, release: ReleaseLocksRequest) -> 
         Some(keys) => request.replica.locks.release(release.txn, &keys),
         None => request.replica.locks.end(release.txn),
     }
+    request.replica.locks.weaken(release.txn, &release.weaken);
     Ok(())
 }

@@ -209,7 +209,7 @@ impl Evaluation<'_> {
     fn check_version(&self, writes: &Writes, mutation: &Mutation, newest: mvcc::VersionHead) -> KvResult<()> {
         let key = &mutation.key;
         if newest.at > writes.snapshot && !env::sabotage("write_over_newer_versions") {
-            return Err(KvError::WriteTooOld { key: key.clone(), newest: newest.at });
+            return Err(KvError::WriteTooOld { key: key.clone(), newest: newest.at, by: newest.writer });
         }
         if mutation.must_be_absent && !newest.deleted {
             // That it exists is something the transaction has read: nobody may take it back below its number.
@@ -229,20 +229,20 @@ impl Evaluation<'_> {
         own: &mut OwnLocks<'_>,
     ) -> KvResult<()> {
         let LockedKey { key, mode, seen } = locked;
-        let lost = || KvError::LockLost { key: key.clone() };
+        let lost = |by| KvError::LockLost { key: key.clone(), by };
         match self.replica.locks.acquire_now(writes.txn, self.from, key, *mode)? {
             Taken::Held => {}
             // The request may be a late copy, and the transaction long over.
             Taken::New => own.add(key),
-            Taken::Busy { .. } => return Err(lost()),
+            Taken::Busy { holder } => return Err(lost(holder)),
         }
         let since = match mode {
             LockMode::KeyShare => mvcc::key_changed_since(snapshot, key, *seen),
-            _ => mvcc::newest(snapshot, key).map(|head| head.map(|head| head.at).filter(|newest| newest > seen)),
+            _ => mvcc::newest(snapshot, key).map(|head| head.filter(|newest| newest.at > *seen)),
         };
-        if since.map_err(engine_error)?.is_some() {
+        if let Some(newer) = since.map_err(engine_error)? {
             probe!("a_lock_was_lost_before_commit");
-            return Err(lost());
+            return Err(lost(newer.writer));
         }
         self.replica.cache.raise_point(key, Read { at: writes.at, reader: Some(writes.txn) });
         Ok(())

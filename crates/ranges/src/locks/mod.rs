@@ -26,7 +26,7 @@ use rpc::range::{LockMode, LockWait};
 use tokio::sync::oneshot;
 
 pub use table::{Acquired, Changes, LockTable, WaitId};
-pub use waits_for::WaitsFor;
+pub use waits_for::{WaitsFor, Wanted};
 
 /// Ended transactions a range remembers at least, to refuse their late lock requests.
 const ENDED_MIN: usize = 16_384;
@@ -74,10 +74,16 @@ impl Deadlocks {
     }
 
     /// Registers a wait that is not for a lock of a table (an intent, say); it ends when dropped.
-    pub fn wait_for(self: &Arc<Self>, range: RangeId, waiter: TxnId, holder: TxnId) -> Result<Wait, KvError> {
+    pub fn wait_for(
+        self: &Arc<Self>,
+        range: RangeId,
+        waiter: TxnId,
+        holder: TxnId,
+        wanted: Wanted,
+    ) -> Result<Wait, KvError> {
         let (id, broken) = self.begin();
         let wait = Wait { deadlocks: self.clone(), id, broken };
-        match self.graph.lock().set(id, waiter, range, vec![holder]) {
+        match self.graph.lock().set(id, waiter, range, wanted, vec![holder]) {
             Some(cycle) => Err(KvError::Deadlock { cycle }),
             None => Ok(wait),
         }
@@ -307,6 +313,16 @@ impl Locks {
         self.publish(&mut state, changes);
     }
 
+    /// Keeps these keys in these modes only (a savepoint was rolled back behind which they were strengthened).
+    pub fn weaken(&self, txn: TxnId, keys: &[(Key, LockMode)]) {
+        if keys.is_empty() {
+            return;
+        }
+        let mut state = self.state.lock();
+        let changes = state.table.weaken(txn, keys);
+        self.publish(&mut state, changes);
+    }
+
     /// The transaction is over: everything goes, and what it still asks for is refused.
     pub fn end(&self, txn: TxnId) {
         let mut state = self.state.lock();
@@ -382,7 +398,7 @@ impl Locks {
             }
             Acquired::Busy { .. } => unreachable!("a request that waits is granted or queued"),
             Acquired::Waiting { blockers } => {
-                let cycle = self.deadlocks.graph.lock().set(id, txn, self.range, blockers);
+                let cycle = self.deadlocks.graph.lock().set(id, txn, self.range, Some((key.clone(), mode)), blockers);
                 drop(state);
                 match cycle {
                     Some(cycle) => {

@@ -162,6 +162,20 @@ impl LockTable {
         changes
     }
 
+    /// Holds `keys` in these modes only, where it holds them in stronger ones.
+    pub fn weaken(&mut self, txn: TxnId, keys: &[(Key, LockMode)]) -> Changes {
+        let mut changes = Changes::default();
+        for (key, mode) in keys {
+            let Some(locks) = self.keys.get_mut(key) else { continue };
+            let held = locks.holders.iter_mut().find(|holder| holder.txn == txn && holder.mode.includes(*mode));
+            if let Some(holder) = held.filter(|holder| holder.mode != *mode) {
+                holder.mode = *mode;
+                self.settle(key, &mut changes);
+            }
+        }
+        changes
+    }
+
     /// Takes a wait out of its queue; nothing happens if it was granted meanwhile.
     pub fn cancel(&mut self, id: WaitId) -> Changes {
         let mut changes = Changes::default();

@@ -2,7 +2,7 @@
 //!
 //! * `lock TXN KEY MODE [nowait]`: asks; prints `granted`, `waits #N for …`, or `busy`. A wait that closes
 //!   a cycle prints the cycle and is withdrawn.
-//! * `release TXN [KEY…]`, `cancel #N`: prints who was granted and who is blocked by whom.
+//! * `release TXN [KEY…]`, `weaken TXN KEY MODE`, `cancel #N`: prints who was granted and who is blocked by whom.
 //! * `table`: nothing to print beyond what is held; used to see that nothing is left over.
 
 use std::error::Error;
@@ -76,7 +76,7 @@ impl goldenscript::Runner for Story {
                     Acquired::Busy { holder } => writeln!(out, "busy: {}", list(&[holder]))?,
                     Acquired::Waiting { blockers } => {
                         writeln!(out, "waits #{} for {}", id.0, list(&blockers))?;
-                        if let Some(cycle) = self.graph.set(id, who, RangeId(1), blockers) {
+                        if let Some(cycle) = self.graph.set(id, who, RangeId(1), Some((key, mode)), blockers) {
                             writeln!(out, "deadlock: {}", list(&cycle))?;
                             self.graph.remove(id);
                             let changes = self.table.cancel(id);
@@ -89,6 +89,13 @@ impl goldenscript::Runner for Story {
                 let who = txn(args.next_pos().ok_or("TXN")?)?;
                 let keys: Vec<Key> = std::iter::from_fn(|| args.next_pos().map(Key::from)).collect();
                 let changes = self.table.release(who, (!keys.is_empty()).then_some(&keys[..]));
+                self.publish(changes, &mut out);
+            }
+            "weaken" => {
+                let who = txn(args.next_pos().ok_or("TXN")?)?;
+                let key = Key::from(args.next_pos().ok_or("KEY")?);
+                let mode = mode(args.next_pos().ok_or("MODE")?)?;
+                let changes = self.table.weaken(who, &[(key, mode)]);
                 self.publish(changes, &mut out);
             }
             "cancel" => {

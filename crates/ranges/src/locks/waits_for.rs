@@ -7,10 +7,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use keyspace::{RangeId, TxnId};
+use keyspace::{Key, RangeId, TxnId};
 use rpc::cluster::WaitEdge;
+use rpc::range::LockMode;
 
 use super::WaitId;
+
+/// The key that is waited for, and in which mode.
+pub type Wanted = Option<(Key, LockMode)>;
 
 #[derive(Debug, Default)]
 pub struct WaitsFor {
@@ -22,14 +26,22 @@ pub struct WaitsFor {
 struct Wait {
     txn: TxnId,
     range: RangeId,
+    wanted: Wanted,
     blockers: Vec<TxnId>,
 }
 
 impl WaitsFor {
     /// Adds a wait, or replaces what blocks it. Returns the cycle this closes, beginning with the waiter;
     /// the wait stays in the graph until it is removed.
-    pub fn set(&mut self, id: WaitId, txn: TxnId, range: RangeId, blockers: Vec<TxnId>) -> Option<Vec<TxnId>> {
-        self.waits.insert(id, Wait { txn, range, blockers });
+    pub fn set(
+        &mut self,
+        id: WaitId,
+        txn: TxnId,
+        range: RangeId,
+        wanted: Wanted,
+        blockers: Vec<TxnId>,
+    ) -> Option<Vec<TxnId>> {
+        self.waits.insert(id, Wait { txn, range, wanted, blockers });
         self.by_txn.entry(txn).or_default().insert(id);
         self.cycle_through(id)
     }
@@ -55,11 +67,17 @@ impl WaitsFor {
     }
 
     pub fn edges(&self) -> Vec<WaitEdge> {
-        let edges_of = |(id, wait): (&WaitId, &Wait)| {
-            let (waiter, range, wait_id) = (wait.txn, wait.range, id.0);
-            wait.blockers.clone().into_iter().map(move |holder| WaitEdge { waiter, holder, range, wait: wait_id })
-        };
-        self.waits.iter().flat_map(edges_of).collect()
+        let mut edges = Vec::new();
+        for (id, wait) in &self.waits {
+            edges.extend(wait.blockers.iter().map(|holder| WaitEdge {
+                waiter: wait.txn,
+                holder: *holder,
+                range: wait.range,
+                wait: id.0,
+                wanted: wait.wanted.clone(),
+            }));
+        }
+        edges
     }
 
     /// A way from the waiter through those who block it back to itself. Depth first, each transaction once.

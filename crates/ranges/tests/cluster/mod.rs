@@ -414,7 +414,7 @@ impl Client {
 
     /// The transaction is over, as far as the range of `key` is concerned.
     pub async fn release(&self, txn: TxnId, key: &str) -> KvResult<()> {
-        let body = RangeBody::ReleaseLocks(ReleaseLocksRequest { txn, keys: None });
+        let body = RangeBody::ReleaseLocks(ReleaseLocksRequest { txn, keys: None, weaken: Vec::new() });
         self.0.ask(&key.into(), body).await.map(drop)
     }
 

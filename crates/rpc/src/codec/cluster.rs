@@ -49,4 +49,4 @@ wire_struct!(NodeStatus { node, info, replicas, life, oldest_read });
 wire_struct!(ReplicaStatus { descriptor, replica, is_leader, term, applied, size_bytes, keys, caught_up });
 wire_struct!(Survey { nodes, ranges });
 wire_struct!(RangeSurvey { descriptor, leader, size_bytes, keys });
-wire_struct!(WaitEdge { waiter, holder, range, wait });
+wire_struct!(WaitEdge { waiter, holder, range, wait, wanted });

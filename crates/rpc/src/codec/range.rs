@@ -60,12 +60,14 @@ wire_enum!(LockWait {
     2 => NoWait,
     3 => SkipLocked,
 });
-wire_struct!(ReadReply { results, newer, waited });
+wire_struct!(ReadReply { results, newer, waited, waits });
+wire_struct!(Newer { at, key, by });
+wire_struct!(Waits { locks, writers });
 wire_struct!(ReadResult { rows, resume });
 wire_struct!(KeyValue { key, value, at });
 
 wire_struct!(RefreshRequest { txn, spans, from, to });
-wire_struct!(ReleaseLocksRequest { txn, keys });
+wire_struct!(ReleaseLocksRequest { txn, keys, weaken });
 
 wire_struct!(Mutation { key, value, changes_key, must_be_absent });
 wire_struct!(LockedKey { key, mode, seen });

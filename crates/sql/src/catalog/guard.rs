@@ -108,16 +108,17 @@ fn join(modes: &mut BTreeMap<Oid, LockMode>, table: Oid, mode: LockMode) {
 }
 
 impl SchemaGuard for UsedTables {
-    fn holds_at(&self, stamp: Stamp, txn: TxnId) -> BoxFuture<'_, TxnResult<bool>> {
+    fn changed_at(&self, stamp: Stamp, txn: TxnId) -> BoxFuture<'_, TxnResult<Option<String>>> {
         Box::pin(async move {
             // What others have committed below the number is what holds at it, and looking there is no read at it: it
             // would push the very change that asks.
             let catalog = self.cache.at_for(Stamp { at: stamp.at.before(), ..stamp }, None, Some(txn)).await?;
             let used = self.used.lock();
-            Ok(used.values().all(|(table, how)| match how {
-                TableUse::Define => true,
-                how => catalog.table(table.oid).is_some_and(|now| is_unchanged(table, now, *how)),
-            }))
+            let changed = used.values().find(|(table, how)| match how {
+                TableUse::Define => false,
+                how => catalog.table(table.oid).is_none_or(|now| !is_unchanged(table, now, *how)),
+            });
+            Ok(changed.map(|(table, _)| format!("Table \"{}\" was changed by a concurrent transaction.", table.name)))
         })
     }
 }

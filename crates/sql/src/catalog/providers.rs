@@ -29,6 +29,19 @@ pub trait ClusterView: Send + Sync {
         Box::pin(std::future::ready(Ok(Vec::new())))
     }
 
+    /// What the sessions of all other nodes answer, of those that answer at once.
+    fn ask_all_sessions(&self, question: Bytes) -> BoxFuture<'_, Vec<Bytes>> {
+        let _ = question;
+        Box::pin(std::future::ready(Vec::new()))
+    }
+
+    /// `waiter` cannot go on before `holder` does, because one session is behind both: for the detection of deadlocks, as long as
+    /// what is returned is kept. It says the circle if this wait is to be given up.
+    fn link(&self, waiter: TxnId, holder: TxnId) -> BoxFuture<'static, Vec<TxnId>> {
+        let _ = (waiter, holder);
+        Box::pin(std::future::pending())
+    }
+
     /// Asks the sessions of another node (`session::Server::answer`); 57P03 if it does not answer.
     fn ask_sessions(&self, node: NodeId, question: Bytes) -> BoxFuture<'_, SqlResult<Bytes>> {
         let _ = question;
@@ -60,10 +73,13 @@ pub struct NodeRow {
     pub leaders: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitRow {
     pub waiter: TxnId,
     pub holder: TxnId,
+    /// What is to be locked.
+    pub key: Key,
+    pub mode: LockMode,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +103,11 @@ pub trait SessionView: Send + Sync {
 
     /// The open transactions of this node's sessions.
     fn transactions(&self) -> Vec<TransactionRow> {
+        Vec::new()
+    }
+
+    /// The ids under which this node's sessions hold locks, or wait for them.
+    fn owners(&self) -> Vec<OwnerRow> {
         Vec::new()
     }
 
@@ -120,14 +141,17 @@ pub struct ActivityRow {
 }
 
 /// An open transaction and what it has locked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TransactionRow {
+    pub node: NodeId,
     pub session: u32,
+    /// Where the session is: its locks are on tables of this database.
+    pub database: Oid,
     pub id: TxnId,
     /// Under which the session's advisory locks wait; zero if it never had one.
     pub advisory: TxnId,
-    pub isolation: &'static str,
-    pub state: &'static str,
+    pub isolation: String,
+    pub state: String,
     pub started: Option<i64>,
     pub query: String,
     pub buffered_bytes: u64,
@@ -135,6 +159,20 @@ pub struct TransactionRow {
     pub locks: Vec<(Key, LockMode)>,
     /// Weak table locks, by use.
     pub uses: Vec<(Oid, LockMode)>,
+}
+
+/// Under which ids a session holds locks; zero: none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnerRow {
+    pub session: u32,
+    pub txn: TxnId,
+    pub advisory: TxnId,
+}
+
+impl OwnerRow {
+    pub fn owns(&self, txn: TxnId) -> bool {
+        txn != TxnId(0) && (txn == self.txn || txn == self.advisory)
+    }
 }
 
 /// A row of `pg_settings`.

@@ -10,6 +10,7 @@ use super::Session;
 use super::block::{self, Block, Kept, Modes, warning};
 use super::settings::{SettingId, Value};
 use crate::catalog::Catalog;
+use crate::catalog::rows::parse_table_lock_key;
 use crate::exec::write::NamedKey;
 use crate::parse::ast::TransactionMode;
 use crate::{SqlError, SqlResult};
@@ -130,6 +131,12 @@ impl Session {
     /// Says in terms of tables and rows where two transactions met.
     pub(super) fn name_place(&self, mut error: SqlError) -> SqlError {
         let Some(key) = error.0.key.take() else { return error };
+        let locked = parse_table_lock_key(&key).and_then(|table| self.catalog.as_ref()?.table(table));
+        if let Some(table) = locked {
+            let detail = error.0.detail.take().into_iter().chain([format!("Lock of table \"{}\".", table.name)]);
+            error.0.detail = Some(detail.collect::<Vec<_>>().join(" "));
+            return error;
+        }
         let named = self.with_key(&key, |catalog, named| {
             let schema = catalog.schema_by_oid(named.table.schema).map_or("", |schema| &schema.name);
             (schema.to_owned(), named.table.name.clone(), named.text())

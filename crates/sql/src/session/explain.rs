@@ -1,13 +1,14 @@
 //! EXPLAIN, and EXPLAIN ANALYZE, which runs the statement and keeps its rows to itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use expr::{Datum, EvalContext};
 
 use super::Session;
 use super::answer::Answer;
 use super::prepared::{Planned, Prepared};
-use super::run::{Columns, Limit, Outcome};
+use super::run::{Columns, Limit, Outcome, TRIES_MAX};
 use super::utility::text_field;
 use crate::catalog::Catalog;
 use crate::exec::{self, Profile, Scope};
@@ -26,6 +27,7 @@ impl Session {
     ) -> SqlResult<Outcome> {
         check_options(statement)?;
         let (open, mut catalog) = self.start_statement_at(statement.statement.system_time(), limit).await?;
+        let (waits_before, restarts_before) = open.txn.waits();
         let env = self.server.config.env.clone();
         let planning = env.now();
         let planned = loop {
@@ -39,26 +41,50 @@ impl Session {
             }
         };
         let planning = env.now().since(planning);
-        let profile = Profile::default();
+        let mut profile = Profile::default();
         let mut execution = None;
         if statement.analyze {
             let started = env.now();
             let mut slots = params.to_vec();
             slots.resize(planned.slots.max(params.len()), Datum::Null);
             let ctx = self.context(&open, catalog, slots);
-            let work = async {
-                let mut root = exec::open(&planned.plan, &Scope::profiled(&profile))?;
-                while root.next(&ctx).await?.is_some() {}
-                SqlResult::Ok(())
-            };
-            limit.run(work).await.map_err(|mut error| {
-                // The figures of a first try would be counted again.
-                error.0.retry = if error.0.retry == Retry::Statement { Retry::Transaction } else { error.0.retry };
-                error
-            })?;
+            let mut tries = 0;
+            loop {
+                let work = async {
+                    let mut root = exec::open(&planned.plan, &Scope::profiled(&profile))?;
+                    while root.next(&ctx).await?.is_some() {}
+                    SqlResult::Ok(())
+                };
+                match limit.run(work).await {
+                    Err(error) if error.0.retry == Retry::Statement && tries < TRIES_MAX => {
+                        tries += 1;
+                        // The figures of a first try would be counted again.
+                        profile = Profile::default();
+                        self.state.take_notifies();
+                        self.state.advisory.end_statement(&self.server, true).await?;
+                        self.state.advisory.begin_statement(&self.server, open.txn.id());
+                        limit.run(open.txn.restart_statement()).await?;
+                    }
+                    result => break result?,
+                }
+            }
             execution = Some(env.now().since(started));
         }
         let mut lines = describe(&planned.plan, statement, &profile);
+        if statement.analyze {
+            let (mut waits, restarts) = open.txn.waits();
+            waits += self.spent.waits;
+            let in_this = |total: Duration, before: Duration| total.saturating_sub(before).as_secs_f64() * 1000.0;
+            let locks = in_this(waits.locks, waits_before.locks);
+            let writers = in_this(waits.writers, waits_before.writers);
+            let restarts = restarts + self.spent.restarts - restarts_before;
+            if statement.timing && locks + writers > 0.0 {
+                lines.push(format!("Waits: locks={locks:.3} ms writers={writers:.3} ms"));
+            }
+            if restarts > 0 {
+                lines.push(format!("Restarts: {restarts}"));
+            }
+        }
         if statement.summary.unwrap_or(statement.analyze) {
             lines.push(format!("Planning Time: {:.3} ms", planning.as_secs_f64() * 1000.0));
             if let Some(execution) = execution {

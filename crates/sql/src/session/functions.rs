@@ -15,8 +15,8 @@ use parking_lot::Mutex;
 use super::Server;
 use super::advisory::{LockName, Scope, Wanted};
 use super::block::warning;
-use super::sequence;
 use super::state::SessionState;
+use super::{neighbours, sequence};
 use crate::catalog::{Catalog, SearchPath};
 use crate::exec::Context;
 use crate::{SqlError, SqlResult};
@@ -120,16 +120,10 @@ impl Functions {
                 ctx.shared.env.sleep(duration).await;
                 Datum::text("")
             }
-            Ask::Blockers(session) => {
-                let waits = match &self.server.views().cluster {
-                    Some(cluster) => cluster.waits().await?,
-                    None => Vec::new(),
-                };
-                int4_array(self.server.sessions.blockers(session, &waits))
-            }
+            Ask::Blockers(session) => int4_array(Box::pin(neighbours::blockers(self.server.views(), session)).await?),
             Ask::AdvisoryLock(wanted) => {
                 let timeout = self.state.active().lock_timeout;
-                Datum::Bool(Box::pin(self.state.advisory.lock(&self.server, wanted, timeout)).await?)
+                Datum::Bool(Box::pin(self.state.advisory.lock(&self.server, wanted, timeout, self.state.txn())).await?)
             }
             Ask::AdvisoryUnlock { name, is_shared } => {
                 let had = Box::pin(self.state.advisory.unlock(&self.server, name, is_shared)).await?;

@@ -21,7 +21,7 @@
 //! transaction that cannot be serialized runs again in a new one. Both only while no row of it has left the server
 //! ([`answer`]).
 
-mod advisory;
+pub(crate) mod advisory;
 mod answer;
 mod block;
 mod cancel;
@@ -33,7 +33,7 @@ mod explain;
 mod extended;
 mod functions;
 mod history;
-mod neighbours;
+pub(crate) mod neighbours;
 mod notify;
 mod output;
 mod parameters;
@@ -69,6 +69,7 @@ use self::extended::NamedStatement;
 use self::notify::Ear;
 use self::portal::Portal;
 use self::prepared::PlanSettings;
+use self::run::Spent;
 use self::state::SessionState;
 use crate::catalog::Catalog;
 use crate::{SqlError, SqlResult};
@@ -88,10 +89,12 @@ pub struct Session {
     reported: (u64, Vec<String>),
     sync_follows: bool,
     ear: Ear,
+    /// Of the statement that runs.
+    spent: Spent,
 }
 
 impl Session {
-    /// Unique among the open sessions of this node: `pg_backend_pid()` and BackendKeyData.
+    /// Unique among the open sessions of the cluster: `pg_backend_pid()` and BackendKeyData.
     pub fn id(&self) -> u32 {
         self.state.id
     }

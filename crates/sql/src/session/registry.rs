@@ -1,10 +1,11 @@
 //! The open sessions of a node, as `pg_stat_activity` and its relatives show them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 
 use expr::Oid;
-use keyspace::Timestamp;
+use keyspace::{NodeId, Timestamp};
 use parking_lot::Mutex;
 use txn::{Isolation, LockHandle, LockMode};
 
@@ -12,40 +13,50 @@ use super::settings::{self, Kind, SettingId, Value};
 use super::state::{OpenTransaction, SessionState};
 use super::table_locks::{Announcement, modes_of};
 use crate::catalog::providers::{
-    ActivityRow, CursorRow, PreparedRow, SessionView, SettingRow, TransactionRow, WaitRow,
+    ActivityRow, CursorRow, OwnerRow, PreparedRow, SessionView, SettingRow, TransactionRow,
 };
 
-#[derive(Default)]
-pub(crate) struct Registry(Mutex<BTreeMap<u32, Weak<SessionState>>>);
+pub(crate) struct Registry {
+    node: NodeId,
+    next: AtomicU32,
+    sessions: Mutex<BTreeMap<u32, Weak<SessionState>>>,
+}
+
+/// Bits of a session's number that count the sessions of its node.
+const COUNTER_BITS: u32 = 22;
 
 impl Registry {
+    pub fn new(node: NodeId) -> Registry {
+        Registry { node, next: AtomicU32::new(1), sessions: Mutex::default() }
+    }
+
+    /// A number that no other open session has, also on other nodes: the node's number, then a counter. It is an int4 that is
+    /// not negative, as clients expect of a process number, so nodes from 512 on share numbers with others.
+    pub fn number(&self) -> u32 {
+        let node = (self.node.0 as u32 & 0x1ff) << COUNTER_BITS;
+        loop {
+            let count = self.next.fetch_add(1, Ordering::Relaxed) & ((1 << COUNTER_BITS) - 1);
+            if count != 0 && !self.sessions.lock().contains_key(&(node | count)) {
+                return node | count;
+            }
+        }
+    }
+
     pub fn add(&self, state: &Arc<SessionState>) {
-        self.0.lock().insert(state.id, Arc::downgrade(state));
+        self.sessions.lock().insert(state.id, Arc::downgrade(state));
     }
 
     pub fn remove(&self, session: u32) {
-        self.0.lock().remove(&session);
+        self.sessions.lock().remove(&session);
     }
 
     pub fn len(&self) -> usize {
-        self.0.lock().len()
-    }
-
-    /// The sessions of this node whose transactions are in the way of that of `session`.
-    pub fn blockers(&self, session: u32, waits: &[WaitRow]) -> Vec<u32> {
-        let Some(waiter) = self.find(session) else { return Vec::new() };
-        let waits = waits.iter().filter(|wait| waiter.owns(wait.waiter));
-        let holders: BTreeSet<_> = waits.map(|wait| wait.holder).collect();
-        let sessions = self.0.lock();
-        let holds = |state: &Weak<SessionState>| {
-            state.upgrade().is_some_and(|state| holders.iter().any(|holder| state.owns(*holder)))
-        };
-        sessions.iter().filter(|(_, state)| holds(state)).map(|(id, _)| *id).collect()
+        self.sessions.lock().len()
     }
 
     /// The open transactions of this node that use the table against the lock that is announced, with how they do.
     pub fn users_of(&self, announcement: Announcement) -> Vec<(LockHandle, LockMode)> {
-        let sessions: Vec<_> = self.0.lock().values().filter_map(Weak::upgrade).collect();
+        let sessions: Vec<_> = self.sessions.lock().values().filter_map(Weak::upgrade).collect();
         let open = sessions.iter().filter_map(|session| session.open());
         let conflicting = |open: OpenTransaction| {
             let used = open.used.upgrade()?;
@@ -61,18 +72,18 @@ impl Registry {
 
     /// The lowest number at which an open transaction of this node may still read.
     pub fn oldest_read(&self) -> Option<Timestamp> {
-        let sessions: Vec<_> = self.0.lock().values().filter_map(Weak::upgrade).collect();
+        let sessions: Vec<_> = self.sessions.lock().values().filter_map(Weak::upgrade).collect();
         sessions.iter().filter_map(|session| session.open()?.handle.oldest_read()).min()
     }
 
     fn find(&self, session: u32) -> Option<Arc<SessionState>> {
-        self.0.lock().get(&session)?.upgrade()
+        self.sessions.lock().get(&session)?.upgrade()
     }
 }
 
 impl SessionView for Registry {
     fn activity(&self) -> Vec<ActivityRow> {
-        let sessions: Vec<_> = self.0.lock().values().filter_map(Weak::upgrade).collect();
+        let sessions: Vec<_> = self.sessions.lock().values().filter_map(Weak::upgrade).collect();
         let row = |session: &Arc<SessionState>| {
             let activity = session.activity();
             ActivityRow {
@@ -94,7 +105,7 @@ impl SessionView for Registry {
     }
 
     fn transactions(&self) -> Vec<TransactionRow> {
-        let sessions: Vec<_> = self.0.lock().values().filter_map(Weak::upgrade).collect();
+        let sessions: Vec<_> = self.sessions.lock().values().filter_map(Weak::upgrade).collect();
         let row = |session: &Arc<SessionState>| {
             let open = session.open()?;
             let (sight, used) = (open.handle.look()?, open.used.upgrade()?);
@@ -107,15 +118,18 @@ impl SessionView for Registry {
                 *known = known.with(mode);
             }
             Some(TransactionRow {
+                node: self.node,
                 session: session.id,
+                database: session.database.oid,
                 id: sight.id,
                 advisory: session.advisory.owner(),
                 isolation: match sight.isolation {
                     Isolation::ReadCommitted => "read committed",
                     Isolation::RepeatableRead => "repeatable read",
                     Isolation::Serializable => "serializable",
-                },
-                state: activity.state,
+                }
+                .to_owned(),
+                state: activity.state.to_owned(),
                 started: activity.transaction_start,
                 query: activity.query.to_string(),
                 buffered_bytes: sight.buffered_bytes as u64,
@@ -124,6 +138,16 @@ impl SessionView for Registry {
             })
         };
         sessions.iter().filter_map(row).collect()
+    }
+
+    fn owners(&self) -> Vec<OwnerRow> {
+        let sessions: Vec<_> = self.sessions.lock().values().filter_map(Weak::upgrade).collect();
+        let row = |session: &Arc<SessionState>| OwnerRow {
+            session: session.id,
+            txn: session.txn(),
+            advisory: session.advisory.owner(),
+        };
+        sessions.iter().map(row).collect()
     }
 
     fn settings(&self, session: u32) -> Vec<SettingRow> {

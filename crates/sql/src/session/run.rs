@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use env::{BoxFuture, Env, Mono};
 use expr::{Datum, EvalContext, Row};
-use txn::{Isolation, TxnError, TxnOptions};
+use txn::{Isolation, TxnError, TxnOptions, Waits};
 
+use super::advisory::AdvisoryLocks;
 use super::answer::Answer;
-use super::block::Open;
+use super::block::{Block, Open};
 use super::extended::check_result_type;
 use super::prepared::{Planned, Prepared};
 use super::table_locks::Announcer;
@@ -27,6 +28,13 @@ pub(super) struct Place {
     pub alone: bool,
     /// Outside a block, the transaction commits before the statement's answer is complete.
     pub commits: bool,
+}
+
+/// What the tries of a statement have cost that were given up together with their transaction.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Spent {
+    pub waits: Waits,
+    pub restarts: u64,
 }
 
 /// How a statement went.
@@ -63,6 +71,7 @@ impl Outcome {
 pub(super) struct Limit {
     watch: Arc<Watch>,
     env: Env,
+    advisory: Arc<AdvisoryLocks>,
     deadline: Option<Mono>,
 }
 
@@ -79,13 +88,14 @@ impl Limit {
             biased;
             done = work => done.map_err(Into::into),
             error = self.watch.cancelled() => Err(error),
+            error = self.advisory.deadlock() => Err(error),
             () = over => Err(SqlError::new("57014", "canceling statement due to statement timeout")),
         }
     }
 }
 
 /// Tries of one statement, or of one transaction, before its error is the client's.
-const TRIES_MAX: u32 = 100;
+pub(super) const TRIES_MAX: u32 = 100;
 
 impl Session {
     /// Runs a statement and sends its answer up to CommandComplete. The caller looks after the block when it fails.
@@ -136,6 +146,7 @@ impl Session {
         place: Place,
     ) -> SqlResult<()> {
         let limit = self.limit();
+        self.spent = Spent::default();
         let mut tries = 0;
         loop {
             let is_first = self.block.as_ref().is_none_or(|block| !block.has_read && !block.has_savepoints());
@@ -247,11 +258,16 @@ impl Session {
         let env = self.server.config.env.clone();
         let timeout = self.state.active().statement_timeout;
         let deadline = timeout.map(|timeout| env.now() + timeout);
-        Limit { watch: self.watch.clone(), env, deadline }
+        Limit { watch: self.watch.clone(), env, advisory: self.state.advisory.clone(), deadline }
     }
 
     /// Gives up the transaction and keeps the block, if there is one, for another try.
     async fn start_over(&mut self, in_block: bool) {
+        if let Some(open) = self.block.as_ref().and_then(Block::open) {
+            let (waits, restarts) = open.txn.waits();
+            self.spent.waits += waits;
+            self.spent.restarts += restarts + 1;
+        }
         if !in_block {
             return self.end_block_badly().await;
         }
@@ -302,6 +318,7 @@ impl Session {
                 open
             }
         };
+        self.state.advisory.begin_statement(&self.server, open.txn.id());
         if block.modes.level() == Isolation::ReadCommitted {
             // Portals that are still open read at the number they began with.
             self.settle_portals(limit).await?;
@@ -414,6 +431,7 @@ impl Session {
                     answer.start_over();
                     self.state.take_notifies();
                     self.state.advisory.end_statement(&self.server, true).await?;
+                    self.state.advisory.begin_statement(&self.server, open.txn.id());
                     limit.run(open.txn.restart_statement()).await?;
                 }
                 result => return result,

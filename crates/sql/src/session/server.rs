@@ -1,7 +1,6 @@
 //! What all sessions of one node share, and how a session begins.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use env::{Budget, Env};
@@ -10,6 +9,7 @@ use txn::TxnClient;
 
 use super::notify::{Channels, Ear};
 use super::registry::Registry;
+use super::run::Spent;
 use super::settings::Settings;
 use super::state::{Identity, SessionState};
 use super::table_locks::TableLocks;
@@ -42,7 +42,6 @@ pub struct Server {
     pub(crate) table_locks: TableLocks,
     /// What virtual tables show of the cluster; registered by `node` once it is there.
     views: OnceLock<Views>,
-    next_session: AtomicU32,
 }
 
 /// A client's StartupMessage, after authentication.
@@ -63,16 +62,16 @@ impl Server {
     pub fn new(config: ServerConfig) -> Arc<Server> {
         let catalogs = CatalogCache::new(config.txn.clone());
         let ids = IdPool::new(config.txn.clone());
+        let sessions = Arc::new(Registry::new(config.node));
         Arc::new(Server {
             config,
             catalogs,
             ids,
-            sessions: Arc::default(),
+            sessions,
             table_locks: TableLocks::default(),
             views: OnceLock::new(),
             texts: Texts::new(),
             channels: Channels::default(),
-            next_session: AtomicU32::new(1),
         })
     }
 
@@ -82,7 +81,7 @@ impl Server {
         let catalog = self.catalogs.at(stamp, None).await?;
         let (user, database) = identify(&catalog, &startup).map_err(fatal)?;
         let settings = self.settings_of(&startup, &catalog).map_err(fatal)?;
-        let id = self.next_session.fetch_add(1, Ordering::Relaxed);
+        let id = self.sessions.number();
         let reported = settings.reported().map(|(_, _, value)| value).collect();
         let generation = settings.generation();
         let state = SessionState::new(id, user, database, startup.client_address, self.now_micros(), settings);
@@ -100,6 +99,7 @@ impl Server {
             reported: (generation, reported),
             sync_follows: false,
             ear: Ear::new(),
+            spent: Spent::default(),
         })
     }
 

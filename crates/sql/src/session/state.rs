@@ -26,7 +26,6 @@ pub(crate) struct SessionState {
     pub client_address: Option<SocketAddr>,
     /// Microseconds since 2000.
     pub started_at: i64,
-    /// The transaction that runs, or ran last; 0 is none.
     txn: AtomicU64,
     pub advisory: Arc<AdvisoryLocks>,
     inner: Mutex<Inner>,
@@ -165,9 +164,9 @@ impl SessionState {
         self.open.lock().clone()
     }
 
-    /// Does the session hold locks, or wait for them, under this id?
-    pub fn owns(&self, txn: TxnId) -> bool {
-        txn != TxnId(0) && (txn == TxnId(self.txn.load(Ordering::Relaxed)) || txn == self.advisory.owner())
+    /// The transaction that runs, or ran last; zero: there was none.
+    pub fn txn(&self) -> TxnId {
+        TxnId(self.txn.load(Ordering::Relaxed))
     }
 
     pub fn activity(&self) -> Activity {

@@ -92,6 +92,13 @@ impl LockTable {
         self.release_where(txn, |held| held == key);
     }
 
+    pub fn weaken(&mut self, txn: TxnId, key: &Key, mode: LockMode) {
+        let holders = self.keys.get_mut(key).map(|entry| &mut entry.holders);
+        if let Some((_, held)) = holders.and_then(|holders| holders.iter_mut().find(|(holder, _)| *holder == txn)) {
+            *held = if held.includes(mode) { mode } else { *held };
+        }
+    }
+
     /// The transaction is over.
     pub fn end(&mut self, txn: TxnId, span: &Span) {
         self.ended.insert(txn);

@@ -336,6 +336,7 @@ impl Fake {
                     None => store.locks.end(release.txn, &span),
                     Some(keys) => keys.iter().for_each(|key| store.locks.release(release.txn, key)),
                 }
+                release.weaken.iter().for_each(|(key, mode)| store.locks.weaken(release.txn, key, *mode));
                 Ok(RangeReply::Released)
             }
             RangeBody::CommitOneRange(commit) => store.commit_one_range(&span, &commit.writes),

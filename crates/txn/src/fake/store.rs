@@ -9,9 +9,9 @@ use bytes::Bytes;
 use env::Mono;
 use keyspace::{Key, Span, Timestamp, TxnId};
 use rpc::range::{
-    CheckKeysReply, CheckKeysRequest, KeyValue, LockMode, LockSpec, LockWait, LockedKey, Mutation, PrewriteRequest,
-    RangeReply, ReadOp, ReadReply, ReadRequest, ReadResult, RecordOp, RecordRequest, RefreshRequest, ResolveKeys,
-    ResolveRequest, ScanOp, TxnRecord, TxnState, Writes,
+    CheckKeysReply, CheckKeysRequest, KeyValue, LockMode, LockSpec, LockWait, LockedKey, Mutation, Newer,
+    PrewriteRequest, RangeReply, ReadOp, ReadReply, ReadRequest, ReadResult, RecordOp, RecordRequest, RefreshRequest,
+    ResolveKeys, ResolveRequest, ScanOp, TxnRecord, TxnState, Writes,
 };
 use rpc::{KvError, KvResult};
 
@@ -114,7 +114,7 @@ impl Store {
         request: &ReadRequest,
         key: &Key,
         program: Option<&Bytes>,
-        newer: &mut Option<Timestamp>,
+        newer: &mut Option<Newer>,
     ) -> Outcome<ReadResult> {
         let span = Span::point(key.clone());
         self.prepare_read(request, &span)?;
@@ -134,7 +134,7 @@ impl Store {
         request: &ReadRequest,
         scan: &ScanOp,
         bytes_max: usize,
-        newer: &mut Option<Timestamp>,
+        newer: &mut Option<Newer>,
     ) -> Outcome<ReadResult> {
         // The rows that a limit leaves out are not read: what is not read does not push writers.
         let rows_max = if scan.rows_max == 0 { usize::MAX } else { scan.rows_max as usize };
@@ -205,7 +205,7 @@ impl Store {
         &mut self,
         request: &ReadRequest,
         rows: Vec<KeyValue>,
-        newer: &mut Option<Timestamp>,
+        newer: &mut Option<Newer>,
     ) -> Outcome<Vec<KeyValue>> {
         let Some(lock) = request.lock else { return Ok(rows) };
         let mut locked = Vec::with_capacity(rows.len());
@@ -223,7 +223,7 @@ impl Store {
         request: &ReadRequest,
         lock: &LockSpec,
         key: &Key,
-        newer: &mut Option<Timestamp>,
+        newer: &mut Option<Newer>,
     ) -> Outcome<bool> {
         let txn = request.txn.ok_or(KvError::NotSupported { what: "a lock without a transaction".to_owned() })?;
         if self.locks.is_over(txn) {
@@ -249,14 +249,15 @@ impl Store {
         }
         self.locks.take(key, txn, lock.mode);
         let newest = self.newest_above(key, request.at, lock.mode);
-        *newer = (*newer).max(newest);
+        let newest = newest.map(|version| Newer { at: version.at, key: key.clone(), by: version.start });
+        *newer = newer.take().max(newest);
         Ok(true)
     }
 
     /// The newest version above `at`; for KEY SHARE of those that change a key.
-    fn newest_above(&self, key: &Key, at: Timestamp, mode: LockMode) -> Option<Timestamp> {
+    fn newest_above(&self, key: &Key, at: Timestamp, mode: LockMode) -> Option<&Version> {
         let counts = |version: &&Version| mode > LockMode::KeyShare || version.changes_key || version.value.is_none();
-        self.versions.get(key)?.iter().filter(counts).map(|version| version.at).find(|newest| *newest > at)
+        self.versions.get(key)?.iter().filter(counts).find(|newest| newest.at > at)
     }
 
     // ---- refresh ----
@@ -265,19 +266,19 @@ impl Store {
         for span in &request.spans {
             self.cache.raise(span, request.to, Some(request.txn));
             let foreign = |(key, intent): (&Key, &Intent)| {
-                (intent.txn != request.txn && intent.at <= request.to).then(|| (key.clone(), intent.at))
+                (intent.txn != request.txn && intent.at <= request.to).then(|| (key.clone(), intent.at, intent.txn))
             };
             let met: Vec<_> = self.intents.range::<Key, _>(&span.start..&span.end).filter_map(foreign).collect();
-            for (key, at) in met {
+            for (key, at, by) in met {
                 // No waiting: the refresher may hold intents that others wait for.
                 if self.settle(&key).is_err() {
-                    return Err(KvError::ReadChanged { key, at }.into());
+                    return Err(KvError::ReadChanged { key, at, by }.into());
                 }
             }
             for (key, versions) in self.versions.range::<Key, _>(&span.start..&span.end) {
                 let changed = versions.iter().find(|version| version.at > request.from && version.at <= request.to);
                 if let Some(version) = changed {
-                    return Err(KvError::ReadChanged { key: key.clone(), at: version.at }.into());
+                    return Err(KvError::ReadChanged { key: key.clone(), at: version.at, by: version.start }.into());
                 }
             }
         }
@@ -373,7 +374,7 @@ impl Store {
         self.locks.leave_queue(key, writes.txn);
         let newest = self.versions.get(key).and_then(|versions| versions.first());
         if let Some(newest) = newest.filter(|version| version.at > writes.snapshot || version.at >= writes.at) {
-            return Err(KvError::WriteTooOld { key: key.clone(), newest: newest.at }.into());
+            return Err(KvError::WriteTooOld { key: key.clone(), newest: newest.at, by: newest.start }.into());
         }
         if mutation.must_be_absent && newest.is_some_and(|version| version.value.is_some()) {
             return Err(KvError::KeyExists { key: key.clone() }.into());
@@ -386,13 +387,14 @@ impl Store {
     }
 
     fn validate(&mut self, writes: &Writes, locked: &LockedKey) -> Outcome<()> {
-        let lost = || Stop::Fail(KvError::LockLost { key: locked.key.clone() });
-        let foreign_intent = self.intents.get(&locked.key).is_some_and(|intent| intent.txn != writes.txn);
-        if foreign_intent || self.locks.in_the_way(&locked.key, writes.txn, locked.mode).is_some() {
-            return Err(lost());
+        let lost = |by| Err(Stop::Fail(KvError::LockLost { key: locked.key.clone(), by }));
+        let foreign_intent = self.intents.get(&locked.key).filter(|intent| intent.txn != writes.txn);
+        let held = || self.locks.in_the_way(&locked.key, writes.txn, locked.mode);
+        if let Some(by) = foreign_intent.map(|intent| intent.txn).or_else(held) {
+            return lost(by);
         }
-        if self.newest_above(&locked.key, locked.seen, locked.mode).is_some() {
-            return Err(lost());
+        if let Some(newer) = self.newest_above(&locked.key, locked.seen, locked.mode) {
+            return lost(newer.start);
         }
         self.cache.raise(&Span::point(locked.key.clone()), writes.at, Some(writes.txn));
         Ok(())

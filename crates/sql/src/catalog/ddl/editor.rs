@@ -16,6 +16,7 @@ use crate::catalog::rows::{self, NameClass, descriptor_key, name_key, name_value
 use crate::catalog::{
     Catalog, ColumnDescriptor, Descriptor, DescriptorKind, RelationKind, Table, TableDescriptor, builtin,
 };
+use crate::error::{SCHEMA_CHANGED, TRY_AGAIN};
 use crate::parse::ast::{ObjectName, Query, Statement, TypeName};
 use crate::session::Notice;
 use crate::{Retry, SqlError, SqlResult};
@@ -349,10 +350,14 @@ impl<'a> Editor<'a> {
             return Ok(());
         }
         let (now, then) = (Dependents::of(&now, self.database()), Dependents::of(&then, self.database()));
-        if exclusive.iter().all(|object| now.on(*object) == then.on(*object)) {
+        let Some(changed) = exclusive.into_iter().find(|object| now.on(*object) != then.on(*object)) else {
             return Ok(());
-        }
-        Err(SqlError::new("40001", "could not serialize access due to a concurrent schema change")
+        };
+        let name =
+            self.catalog.table(changed).map_or_else(|| changed.to_string(), |table| format!("\"{}\"", table.name));
+        Err(SqlError::new("40001", SCHEMA_CHANGED)
+            .with_detail(format!("What depends on {name} was changed by a concurrent transaction."))
+            .with_hint(TRY_AGAIN)
             .retryable(Retry::Statement))
     }
 

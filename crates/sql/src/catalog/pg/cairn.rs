@@ -12,7 +12,7 @@ pub(super) async fn rows(cx: &VirtualContext<'_>, equal: &Equal<'_>) -> SqlResul
     match equal.relation.table.name.as_str() {
         "nodes" => nodes(cx, equal).await,
         "ranges" => ranges(cx, equal).await,
-        "transactions" => Ok(locks::transactions(cx, equal)),
+        "transactions" => locks::transactions(cx, equal).await,
         "locks" => locks::locks(cx, equal).await,
         "settings" => Ok(settings(cx, equal)),
         name => Err(SqlError::not_supported(format!("relation \"cairn.{name}\""))),

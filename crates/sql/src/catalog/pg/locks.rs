@@ -1,9 +1,8 @@
-//! `cairn.transactions`, `cairn.locks` and `pg_locks`: the open transactions of this node's sessions, what they have locked, and
-//! whom they wait for.
-//!
-//! What a session waits for is known by transaction, not by key: who waits has a row that names whom he waits for.
+//! `cairn.transactions`, `cairn.locks` and `pg_locks`: the open transactions of all nodes' sessions, what they have locked, and
+//! whom they wait for. A node that does not answer at once is left out.
 
 use expr::{Datum, EvalContext, Oid, Row};
+use keyspace::Key;
 use txn::LockMode;
 
 use super::VirtualContext;
@@ -12,19 +11,28 @@ use crate::SqlResult;
 use crate::catalog::providers::{TransactionRow, WaitRow};
 use crate::catalog::rows::parse_table_lock_key;
 use crate::exec::write::NamedKey;
+use crate::session::advisory::LockName;
+use crate::session::neighbours;
 
-/// One lock, or one wait.
+/// What a key is that somebody has locked, or wants to.
+enum Locked {
+    Table(Oid),
+    Advisory(LockName),
+    Row { table: Option<Oid>, text: String },
+}
+
+/// One lock.
 struct Lock {
-    table: Option<Oid>,
-    key: Option<String>,
+    locked: Locked,
     mode: LockMode,
     /// Written down by a statement, not taken from anybody.
     by_use: bool,
 }
 
-pub(super) fn transactions(cx: &VirtualContext<'_>, equal: &Equal<'_>) -> Vec<Row> {
+pub(super) async fn transactions(cx: &VirtualContext<'_>, equal: &Equal<'_>) -> SqlResult<Vec<Row>> {
     let make = |transaction: TransactionRow| {
         row! { equal.relation;
+            node_id: transaction.node.0 as i64,
             session_id: transaction.session as i32,
             transaction_id: transaction.id.0 as i64,
             isolation: transaction.isolation,
@@ -35,71 +43,82 @@ pub(super) fn transactions(cx: &VirtualContext<'_>, equal: &Equal<'_>) -> Vec<Ro
             buffered_bytes: transaction.buffered_bytes as i64,
         }
     };
-    open(cx).into_iter().map(make).collect()
+    Ok(neighbours::all_transactions(cx.views).await.into_iter().map(make).collect())
 }
 
 pub(super) async fn locks(cx: &VirtualContext<'_>, equal: &Equal<'_>) -> SqlResult<Vec<Row>> {
-    let waits = waits(cx).await?;
+    let (waits, transactions) = futures::join!(waits(cx), neighbours::all_transactions(cx.views));
+    let waits = waits?;
     let mut rows = Vec::new();
-    for transaction in open(cx) {
-        for lock in locks_of(cx, &transaction) {
-            let name = lock.table.and_then(|table| cx.catalog.table(table)).map(|table| table.name.clone());
+    for transaction in transactions {
+        let mut push = |locked: &Locked, mode: LockMode, granted: bool, blocked_by: Option<i64>| {
+            let (table, key) = match locked {
+                Locked::Table(table) => (Some(*table), None),
+                Locked::Advisory(name) => (None, Some(format!("advisory lock {name}"))),
+                Locked::Row { table, text } => (*table, Some(text.clone())),
+            };
+            let name = table.and_then(|table| cx.catalog.table(table)).map(|table| table.name.clone());
             rows.push(row! { equal.relation;
+                node_id: transaction.node.0 as i64,
                 session_id: transaction.session as i32,
                 transaction_id: transaction.id.0 as i64,
-                table_id: lock.table,
+                table_id: table,
                 table_name: name,
-                key: lock.key,
-                mode: name_of(lock.mode),
-                granted: true,
+                key: key,
+                mode: mode_in_words(locked, mode),
+                granted: granted,
+                blocked_by: blocked_by,
             });
+        };
+        for lock in locks_of(cx, &transaction) {
+            push(&lock.locked, lock.mode, true, None);
         }
         for wait in waits_of(&waits, &transaction) {
-            rows.push(row! { equal.relation;
-                session_id: transaction.session as i32,
-                transaction_id: transaction.id.0 as i64,
-                granted: false,
-                blocked_by: wait.holder.0 as i64,
-            });
+            push(&locked_at(cx, transaction.database, &wait.key), wait.mode, false, Some(wait.holder.0 as i64));
         }
     }
     Ok(rows)
 }
 
-/// PostgreSQL lists locks on tables; of those on rows only that somebody waits for another one's transaction.
+/// PostgreSQL lists locks on tables and advisory locks; of those on rows only that somebody waits for another one's transaction.
 pub(super) async fn pg_locks(cx: &VirtualContext<'_>, equal: &Equal<'_>) -> SqlResult<Vec<Row>> {
-    let waits = waits(cx).await?;
+    let (waits, transactions) = futures::join!(waits(cx), neighbours::all_transactions(cx.views));
+    let waits = waits?;
     let mut rows = Vec::new();
-    for transaction in open(cx) {
+    for transaction in transactions {
         let virtual_id = format!("{}/{}", transaction.session, transaction.id.0);
-        for lock in locks_of(cx, &transaction).into_iter().filter(|lock| lock.key.is_none()) {
+        let mut push = |locked: &Locked, mode: LockMode, granted: bool, by_use: bool| {
+            let (kind, database, relation) = match locked {
+                Locked::Table(table) => ("relation", Some(transaction.database), Some(*table)),
+                Locked::Advisory(_) => ("advisory", Some(transaction.database), None),
+                Locked::Row { .. } if granted => return,
+                Locked::Row { .. } => ("transactionid", None, None),
+            };
+            let mode = if kind == "transactionid" { "ShareLock" } else { mode_in_words(locked, mode) };
             rows.push(row! { equal.relation;
-                locktype: "relation",
-                database: cx.database(),
-                relation: lock.table,
+                locktype: kind,
+                database: database,
+                relation: relation,
                 virtualtransaction: virtual_id.as_str(),
                 pid: transaction.session as i32,
-                mode: name_of(lock.mode),
-                granted: true,
-                fastpath: lock.by_use,
+                mode: mode,
+                granted: granted,
+                fastpath: by_use,
             });
+        };
+        for lock in locks_of(cx, &transaction) {
+            push(&lock.locked, lock.mode, true, lock.by_use);
         }
-        if waits_of(&waits, &transaction).next().is_some() {
-            rows.push(row! { equal.relation;
-                locktype: "transactionid",
-                virtualtransaction: virtual_id.as_str(),
-                pid: transaction.session as i32,
-                mode: "ShareLock",
-                granted: false,
-                fastpath: false,
-            });
+        // Who waits for several at once waits for one lock all the same.
+        let mut seen = Vec::new();
+        for wait in waits_of(&waits, &transaction) {
+            if !seen.contains(&&wait.key) {
+                seen.push(&wait.key);
+                push(&locked_at(cx, transaction.database, &wait.key), wait.mode, false, false);
+            }
         }
     }
     Ok(rows)
-}
-
-fn open(cx: &VirtualContext<'_>) -> Vec<TransactionRow> {
-    cx.views.sessions.as_ref().map(|sessions| sessions.transactions()).unwrap_or_default()
 }
 
 async fn waits(cx: &VirtualContext<'_>) -> SqlResult<Vec<WaitRow>> {
@@ -116,17 +135,35 @@ fn waits_of<'w>(waits: &'w [WaitRow], transaction: &TransactionRow) -> impl Iter
 
 fn locks_of(cx: &VirtualContext<'_>, transaction: &TransactionRow) -> Vec<Lock> {
     let by_use =
-        transaction.uses.iter().map(|(table, mode)| Lock { table: Some(*table), key: None, mode: *mode, by_use: true });
-    let taken = transaction.locks.iter().map(|(key, mode)| {
-        if let Some(table) = parse_table_lock_key(key) {
-            return Lock { table: Some(table), key: None, mode: *mode, by_use: false };
-        }
-        let eval = EvalContext::detached();
-        let named = NamedKey::of(cx.own_relations(), key, &eval);
-        let text = named.as_ref().and_then(NamedKey::text).unwrap_or_else(|| key.to_string());
-        Lock { table: named.map(|named| named.table.oid), key: Some(text), mode: *mode, by_use: false }
+        transaction.uses.iter().map(|(table, mode)| Lock { locked: Locked::Table(*table), mode: *mode, by_use: true });
+    let taken = transaction.locks.iter().map(|(key, mode)| Lock {
+        locked: locked_at(cx, transaction.database, key),
+        mode: *mode,
+        by_use: false,
     });
     by_use.chain(taken).collect()
+}
+
+fn locked_at(cx: &VirtualContext<'_>, database: Oid, key: &Key) -> Locked {
+    if let Some(table) = parse_table_lock_key(key) {
+        return Locked::Table(table);
+    }
+    if let Some(name) = LockName::of_queue_key(key) {
+        return Locked::Advisory(name);
+    }
+    let eval = EvalContext::detached();
+    let named = NamedKey::of(cx.catalog.relations(database), key, &eval);
+    let text = named.as_ref().and_then(NamedKey::text).unwrap_or_else(|| key.to_string());
+    Locked::Row { table: named.map(|named| named.table.oid), text }
+}
+
+/// As PostgreSQL calls it. The queues of advisory locks know modes of rows.
+fn mode_in_words(locked: &Locked, mode: LockMode) -> &'static str {
+    match (locked, mode) {
+        (Locked::Advisory(_), LockMode::Share) => "ShareLock",
+        (Locked::Advisory(_), _) => "ExclusiveLock",
+        (_, mode) => name_of(mode),
+    }
 }
 
 fn name_of(mode: LockMode) -> &'static str {

@@ -11,14 +11,20 @@
 //! A lock ends with its unlock, its transaction, its session, or its node: a holder whose node is dead, or lives another
 //! life, does not count.
 //!
+//! The session's transaction and the owner of its advisory locks have two ids, and deadlocks are circles of ids. So there is a
+//! [`Link`] while the session does something: mostly the owner cannot go on before the transaction does (a statement runs, which
+//! may wait for a row); while an advisory lock is waited for it is the other way round.
+//!
 //! A session never waits for itself: its locks of both kinds have one owner and are counted. One that is held exclusive and
 //! shared is held exclusive until both are given up.
 
 mod record;
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use env::BoxFuture;
@@ -55,7 +61,11 @@ pub(crate) struct AdvisoryLocks {
     is_used: AtomicBool,
     owner: AtomicU64,
     held: Mutex<Held>,
+    link: parking_lot::Mutex<Option<Link>>,
 }
+
+/// See [`ClusterView::link`](crate::catalog::providers::ClusterView::link).
+type Link = BoxFuture<'static, Vec<TxnId>>;
 
 #[derive(Default)]
 struct Held {
@@ -108,14 +118,53 @@ impl AdvisoryLocks {
         TxnId(self.owner.load(Ordering::Relaxed))
     }
 
-    /// Takes a lock; `false`: somebody has it and it was not to be waited for.
-    pub async fn lock(&self, server: &Arc<Server>, wanted: Wanted, timeout: Option<Duration>) -> SqlResult<bool> {
+    // ---- deadlocks ----
+
+    /// A statement of `txn` begins: what the session holds here it holds at least until that has gone on.
+    pub fn begin_statement(&self, server: &Server, txn: TxnId) {
+        if self.is_used.load(Ordering::Relaxed) {
+            self.link(server, self.owner(), txn);
+        }
+    }
+
+    fn link(&self, server: &Server, waiter: TxnId, holder: TxnId) {
+        let is_one = waiter == TxnId(0) || holder == TxnId(0);
+        let cluster = server.views().cluster.as_ref().filter(|_| !is_one);
+        // The old one first: both together are a circle.
+        *self.link.lock() = None;
+        *self.link.lock() = cluster.map(|cluster| cluster.link(waiter, holder));
+    }
+
+    /// Returns when the running statement is to be given up for a deadlock; never otherwise.
+    pub async fn deadlock(&self) -> SqlError {
+        let cycle = poll_fn(|cx| match &mut *self.link.lock() {
+            Some(link) if self.is_used.load(Ordering::Relaxed) => link.as_mut().poll(cx),
+            _ => Poll::Pending,
+        });
+        let cycle = cycle.await;
+        *self.link.lock() = None;
+        TxnError::Deadlock { cycle }.into()
+    }
+
+    // ---- locks ----
+
+    /// Takes a lock; `false`: somebody has it and it was not to be waited for. `txn`: whose statement asks.
+    pub async fn lock(
+        &self,
+        server: &Arc<Server>,
+        wanted: Wanted,
+        timeout: Option<Duration>,
+        txn: TxnId,
+    ) -> SqlResult<bool> {
         let held = &mut *self.held.lock().await;
         self.is_used.store(true, Ordering::Relaxed);
         let counts = *held.locks.entry(wanted.name).or_default();
         if !counts.covers(wanted.is_shared) {
             // The statement may be given up at any await from here on: what has no count then goes at its end.
-            let got = held.acquire(server, wanted, timeout, &self.owner).await;
+            held.begin(server, &self.owner).await?;
+            self.link(server, txn, self.owner());
+            let got = held.acquire(server, wanted, timeout).await;
+            self.link(server, self.owner(), txn);
             if !matches!(got, Ok(true)) {
                 if counts.is_nothing() {
                     held.give_up(server, wanted.name).await?;
@@ -169,6 +218,7 @@ impl AdvisoryLocks {
         if !self.is_used.load(Ordering::Relaxed) {
             return Ok(());
         }
+        *self.link.lock() = None;
         let held = &mut *self.held.lock().await;
         let taken = std::mem::take(&mut held.taken);
         if !runs_again {
@@ -223,23 +273,18 @@ impl AdvisoryLocks {
 }
 
 impl Held {
-    async fn acquire(
-        &mut self,
-        server: &Arc<Server>,
-        wanted: Wanted,
-        timeout: Option<Duration>,
-        id: &AtomicU64,
-    ) -> SqlResult<bool> {
-        let owner = match &self.owner {
-            Some(owner) => owner,
-            None => {
-                let isolation = Isolation::ReadCommitted;
-                let options = TxnOptions { isolation, ..TxnOptions::default() };
-                let owner = server.config.txn.begin(options).await?;
-                id.store(owner.id().0, Ordering::Relaxed);
-                self.owner.insert(owner)
-            }
-        };
+    /// Sees to it that there is an owner.
+    async fn begin(&mut self, server: &Server, id: &AtomicU64) -> SqlResult<()> {
+        if self.owner.is_none() {
+            let options = TxnOptions { isolation: Isolation::ReadCommitted, ..TxnOptions::default() };
+            let owner = self.owner.insert(server.config.txn.begin(options).await?);
+            id.store(owner.id().0, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    async fn acquire(&mut self, server: &Arc<Server>, wanted: Wanted, timeout: Option<Duration>) -> SqlResult<bool> {
+        let Some(owner) = &self.owner else { return Err(SqlError::new("XX000", "an advisory lock has no owner")) };
         let env = &server.config.env;
         let deadline = timeout.map(|timeout| env.now() + timeout);
         owner.begin_statement().await?;

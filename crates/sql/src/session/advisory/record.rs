@@ -36,6 +36,17 @@ impl LockName {
         self.key(0)
     }
 
+    /// What [`LockName::queue_key`] put in.
+    pub fn of_queue_key(key: &[u8]) -> Option<LockName> {
+        let mut rest = key;
+        let mut next = || take_uint(&mut rest);
+        if next()? != ADVISORY.0 || next()? != IndexId::PRIMARY.0 {
+            return None;
+        }
+        let (database, is_pair, number) = (Oid(next()?.try_into().ok()?), next()? == 1, next()?);
+        (next()? == 0).then_some(LockName { database, is_pair, number })
+    }
+
     fn record_key(self) -> Key {
         self.key(1)
     }
@@ -49,6 +60,16 @@ impl LockName {
         put_uint(&mut key, self.number);
         put_uint(&mut key, what);
         key.into()
+    }
+}
+
+/// As its functions take it.
+impl std::fmt::Display for LockName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.is_pair {
+            true => write!(f, "({}, {})", (self.number >> 32) as i32, self.number as i32),
+            false => write!(f, "({})", self.number as i64),
+        }
     }
 }
 
@@ -143,6 +164,15 @@ fn decode(bytes: &[u8]) -> Option<Vec<Holder>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_read_from_their_keys() {
+        let name = LockName { database: Oid(5), is_pair: true, number: 7 << 32 | 9 };
+        assert_eq!(LockName::of_queue_key(&name.queue_key()), Some(name));
+        assert_eq!(LockName::of_queue_key(&name.record_key()), None);
+        assert_eq!(name.to_string(), "(7, 9)");
+        assert_eq!(LockName { is_pair: false, number: -1_i64 as u64, ..name }.to_string(), "(-1)");
+    }
 
     #[test]
     fn records_are_read_as_they_were_written() {
