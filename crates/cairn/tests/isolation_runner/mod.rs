@@ -158,6 +158,11 @@ impl Tester {
                 }
             }
         }
+        // Where PostgreSQL has failed a transaction and we have not, a spec leaves it open, with its locks.
+        for session in &stage.sessions {
+            let _was_none = session.run("ROLLBACK").await;
+            session.take_notices();
+        }
         if let Some(teardown) = &spec.teardown {
             match stage.control.run(teardown).await {
                 Ok(rows) => self.out.push_str(&rows),
