@@ -161,7 +161,7 @@ impl From<txn::TxnError> for SqlError {
         match error {
             E::StatementRestart { newer } => SqlError::new("40001", serialization)
                 .met_at(Some(newer.key))
-                .with_detail(format!("{} Other transaction: {}.", Conflict::Overwritten, newer.by))
+                .with_detail(format!("{} Other transaction: {}.", Conflict::Overwritten, newer.by.0))
                 .with_hint(TRY_AGAIN)
                 .retryable(Retry::Statement),
             E::Serialization { why, key, other } => {
@@ -173,7 +173,7 @@ impl From<txn::TxnError> for SqlError {
                 };
                 let mut detail = why.to_string();
                 if let Some(other) = other {
-                    detail.push_str(&format!(" Other transaction: {other}."));
+                    detail.push_str(&format!(" Other transaction: {}.", other.0));
                 }
                 SqlError::new("40001", message)
                     .met_at(key)
