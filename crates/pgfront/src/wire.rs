@@ -112,7 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Writes all of `output` and empties it. Dropped half-way, when the statement's time is over or it is cancelled, it leaves in
     /// `output` what was not sent: the error goes behind that, and the client finds its place in the stream.
     pub async fn write(&self, output: &mut Vec<u8>) -> io::Result<()> {
-        let mut sending = Sending { output, sent: 0 };
+        let mut sending = Sending { output: &mut *output, sent: 0 };
         while sending.sent < sending.output.len() {
             let rest = &sending.output[sending.sent..];
             let written = poll_fn(|cx| Pin::new(&mut self.0.lock().stream).poll_write(cx, rest)).await?;
