@@ -246,6 +246,43 @@ async fn a_lock_of_a_transaction_that_is_gone_keeps_nobody_waiting() {
     assert!(matches!(held, Err(KvError::LockNotAvailable { .. })), "{held:?}");
 }
 
+/// Nobody waits for it: whoever gives way, or passes by, has it looked at the second time, a second after the first.
+#[tokio::test(start_paused = true)]
+async fn who_does_not_wait_clears_what_is_left_over() {
+    let (_cluster, client) = two_ranges(91, 1).await;
+    let (gone, alive) = (client.0.txn(), client.0.txn());
+    for key in ["x", "y", "z"] {
+        client.lock(gone, key, LockMode::Update, LockWait::NoWait).await.unwrap();
+    }
+    client.lock(alive, "w", LockMode::Update, LockWait::NoWait).await.unwrap();
+    client.0.gone.lock().insert(gone);
+    let younger = client.0.txn();
+    let write = |key: &'static str| client.prewrite(writes(younger, younger.start(), &[(key, Some("1"))]), "a", None);
+    let nowait = |key: &'static str| client.lock(younger, key, LockMode::Update, LockWait::NoWait);
+    let skips = async |key: &'static str| {
+        let lock = LockSpec { mode: LockMode::Update, wait: LockWait::SkipLocked, absent_too: false };
+        let span = Span::new(key.into(), Key::from(key).successor());
+        let scan = ScanOp { span, reverse: false, rows_max: 0, program: None };
+        let found = client.read(Some(younger), client.0.now(), vec![ReadOp::Scan(scan)], Some(lock)).await.unwrap();
+        found.results[0].rows.is_empty()
+    };
+    assert!(matches!(write("x").await, Err(KvError::GaveWay { holder, .. }) if holder == gone));
+    assert!(matches!(nowait("y").await, Err(KvError::LockNotAvailable { .. })));
+    assert!(skips("z").await);
+    assert!(matches!(nowait("w").await, Err(KvError::LockNotAvailable { .. })));
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    write("x").await.unwrap();
+    // The holder was just looked at, for the sake of another key.
+    assert!(matches!(nowait("y").await, Err(KvError::LockNotAvailable { .. })));
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    nowait("y").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert!(skips("z").await, "it is looked at in the background");
+    settle().await;
+    assert!(!skips("z").await);
+    assert!(matches!(nowait("w").await, Err(KvError::LockNotAvailable { .. })), "who is there keeps what it has");
+}
+
 /// Transfers between accounts in two ranges by clients that die at every step, with crashes of nodes: money
 /// neither appears nor vanishes, and in the end nobody is blocked.
 #[tokio::test(start_paused = true)]

@@ -50,17 +50,14 @@ impl Evaluation<'_> {
                 }
             }
             self.shared.env.sleep(LOOK_AGAIN).await;
-            let mut holders = self.replica.locks.holders_in_the_way(txn, key, mode);
-            holders.retain(|(holder, _)| self.is_to_be_looked_at(*holder));
-            self.release_locks_of_the_gone(key, holders).await;
+            self.release_locks_of_the_gone(key, self.holders_to_look_at(txn, key, mode)).await;
         }
     }
 
     /// The same for somebody who does not wait: what is in the way may be left over for ever, and those who would wait for it
     /// may never come. Does nothing about holders that are new here, or were looked at lately.
     pub async fn clear_leftovers(&self, txn: TxnId, key: &Key, mode: LockMode) {
-        let mut holders = self.replica.locks.holders_in_the_way(txn, key, mode);
-        holders.retain(|(holder, _)| self.is_to_be_looked_at(*holder));
+        let holders = self.holders_to_look_at(txn, key, mode);
         if let Some(intent) = self.foreign_intent(key, txn, mode)
             && (holders.iter().any(|(holder, _)| *holder == intent.txn) || self.is_to_be_looked_at(intent.txn))
         {
@@ -70,13 +67,23 @@ impl Evaluation<'_> {
         self.release_locks_of_the_gone(key, holders).await;
     }
 
-    /// [`clear_leftovers`](Evaluation::clear_leftovers), in the background.
-    pub fn clear_leftovers_later(&self, txn: TxnId, key: &Key, mode: LockMode) {
+    /// For SKIP LOCKED, which passes many locked rows: their holders are looked at in the background, and mostly need not be.
+    pub fn release_locks_of_the_gone_later(&self, txn: TxnId, key: &Key, mode: LockMode) {
+        let holders = self.holders_to_look_at(txn, key, mode);
+        if holders.is_empty() {
+            return;
+        }
         let (shared, replica, from, epoch) = (self.shared.clone(), self.replica.clone(), self.from, self.epoch);
         let key = key.clone();
-        self.shared.env.spawn("clear leftovers", async move {
-            Evaluation { shared: &shared, replica, from, epoch }.clear_leftovers(txn, &key, mode).await;
+        self.shared.env.spawn("look at holders of a lock", async move {
+            Evaluation { shared: &shared, replica, from, epoch }.release_locks_of_the_gone(&key, holders).await;
         });
+    }
+
+    fn holders_to_look_at(&self, txn: TxnId, key: &Key, mode: LockMode) -> Vec<(TxnId, NodeId)> {
+        let mut holders = self.replica.locks.holders_in_the_way(txn, key, mode);
+        holders.retain(|(holder, _)| self.is_to_be_looked_at(*holder));
+        holders
     }
 
     async fn release_locks_of_the_gone(&self, key: &Key, holders: Vec<(TxnId, NodeId)>) {

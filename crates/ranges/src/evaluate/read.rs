@@ -400,7 +400,7 @@ fn skips(request: &Evaluation<'_>, read: &ReadRequest, key: &Key) -> Result<bool
     match acquire()? {
         Taken::Busy { holder } if end_if_committed(request, holder) => Ok(!acquire()?.is_ok()),
         Taken::Busy { .. } => {
-            request.clear_leftovers_later(txn, key, mode);
+            request.release_locks_of_the_gone_later(txn, key, mode);
             Ok(true)
         }
         taken => Ok(!taken.is_ok()),
